@@ -1,0 +1,1 @@
+//! Checks that turn a spec into every field error at once.
