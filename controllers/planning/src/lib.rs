@@ -1,1 +1,4 @@
 //! Skeleton.
+pub mod agent_lifecycle;
+pub mod framework;
+pub mod retention;
