@@ -1,0 +1,178 @@
+//! One row per record: what decisions need, and nothing else.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::{Resource, ResourceExt as _};
+use meseta_crds::condition::{self, Condition, kind};
+use meseta_crds::task::{Constraint, TaskOwner};
+use meseta_crds::{
+    AGENT_FINALIZER, Agent, FrameworkRole, FrameworkRoleStatus, ResourceList, Task, TaskState,
+};
+
+use crate::clock::Boottime;
+
+/// How long an own write is preferred to what a watch tells; by then the watch has told of it too.
+const OWN_WRITE_AHEAD: Duration = Duration::from_secs(5);
+
+/// Namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Key {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+impl Key {
+    pub(crate) fn of<K: Resource>(record: &K) -> Self {
+        Self { namespace: record.namespace().unwrap_or_default(), name: record.name_any() }
+    }
+}
+
+/// One task.
+#[derive(Clone, Debug)]
+pub(crate) struct TaskRow {
+    pub(crate) uid: String,
+    pub(crate) version: String,
+    pub(crate) generation: i64,
+    pub(crate) created: Timestamp,
+    pub(crate) deleting: bool,
+    pub(crate) finalizers: Vec<String>,
+    pub(crate) owner: Option<TaskOwner>,
+    pub(crate) role: String,
+    pub(crate) priority: i32,
+    pub(crate) resources: ResourceList,
+    pub(crate) constraints: Vec<Constraint>,
+    pub(crate) shared_volumes: Vec<String>,
+    pub(crate) agent: Option<String>,
+    pub(crate) state: TaskState,
+    pub(crate) reason: Option<String>,
+    pub(crate) ended: Option<Timestamp>,
+    /// Whether its container was running when last heard of.
+    pub(crate) ran: bool,
+    /// Kept for tasks without an agent only; nobody else writes theirs.
+    pub(crate) conditions: Vec<Condition>,
+    /// Set when the row comes from the answer to a write of this process.
+    own_write: Option<Boottime>,
+}
+
+impl TaskRow {
+    pub(crate) fn new(task: &Task, own_write: Option<Boottime>) -> Self {
+        let spec = &task.spec;
+        let status = task.status.clone().unwrap_or_default();
+        let shared = spec.volumes.iter().filter(|volume| volume.shared.is_some());
+        let placed = spec.agent_name.is_some();
+        let container = status.containers.first();
+        let ended = status
+            .state
+            .is_terminal()
+            .then(|| {
+                let finished = status.containers.iter().filter_map(|c| c.finished_at.as_ref());
+                finished.map(|time| time.0).max().or_else(|| {
+                    condition::get(&status.conditions, kind::SUCCEEDED)
+                        .map(|condition| condition.last_transition_time.0)
+                })
+            })
+            .flatten();
+        Self {
+            uid: task.metadata.uid.clone().unwrap_or_default(),
+            version: task.metadata.resource_version.clone().unwrap_or_default(),
+            generation: task.metadata.generation.unwrap_or_default(),
+            created: task
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                .map_or(Timestamp::UNIX_EPOCH, |t| t.0),
+            deleting: task.metadata.deletion_timestamp.is_some(),
+            finalizers: task.metadata.finalizers.clone().unwrap_or_default(),
+            owner: spec.owner.clone(),
+            role: spec.role.clone(),
+            priority: spec.priority,
+            resources: spec.resources.clone(),
+            constraints: spec.constraints.clone(),
+            shared_volumes: shared.map(|volume| volume.name.clone()).collect(),
+            agent: spec.agent_name.clone(),
+            state: status.state,
+            reason: status.reason,
+            ended,
+            ran: container.is_some_and(|c| c.started_at.is_some() && c.finished_at.is_none()),
+            conditions: if placed { Vec::new() } else { status.conditions },
+            own_write,
+        }
+    }
+
+    /// The framework the task says it belongs to.
+    pub(super) fn owner_key(&self, key: &Key) -> Option<Key> {
+        let owner = self.owner.as_ref()?;
+        Some(Key { namespace: key.namespace.clone(), name: owner.framework.clone() })
+    }
+
+    /// Whether `self` is what this process has just written and `other` an earlier version of it.
+    pub(super) fn is_ahead_of(&self, other: &Self) -> bool {
+        self.own_write.is_some_and(|written| written.elapsed() < OWN_WRITE_AHEAD)
+            && self.uid == other.uid
+            && number(&self.version) > number(&other.version)
+    }
+
+    /// Whether the agent may still have something of the task.
+    pub(crate) fn is_held(&self) -> bool {
+        self.finalizers.iter().any(|finalizer| finalizer == AGENT_FINALIZER)
+    }
+}
+
+/// Versions are numbers that grow, here as on Kubernetes.
+fn number(version: &str) -> u64 {
+    version.parse().unwrap_or_default()
+}
+
+/// One agent.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentRow {
+    pub(crate) spec: meseta_crds::AgentSpec,
+    pub(crate) capacity: ResourceList,
+    pub(crate) attributes: std::collections::BTreeMap<String, String>,
+    /// Status and reason of the condition.
+    pub(crate) ready: Option<(String, String)>,
+    /// Whether it takes new tasks as far as it says itself.
+    pub(crate) takes_tasks: bool,
+}
+
+impl AgentRow {
+    pub(super) fn new(agent: &Agent) -> Self {
+        let status = agent.status.clone().unwrap_or_default();
+        let conditions = &status.conditions;
+        let ready = condition::get(conditions, kind::READY);
+        let disk_full = condition::get(conditions, kind::DISK_AVAILABLE)
+            .is_some_and(|condition| condition.status == "False");
+        Self {
+            spec: agent.spec.clone(),
+            ready: ready.map(|ready| (ready.status.clone(), ready.reason.clone())),
+            takes_tasks: condition::is_true(conditions, kind::READY)
+                && !disk_full
+                && agent.metadata.deletion_timestamp.is_none(),
+            capacity: status.capacity,
+            attributes: status.attributes,
+        }
+    }
+}
+
+/// One role; there are few, so its status is kept whole.
+#[derive(Clone, Debug)]
+pub(crate) struct RoleRow {
+    pub(crate) path: String,
+    pub(crate) weight: i64,
+    pub(crate) limits: ResourceList,
+    pub(crate) generation: i64,
+    pub(crate) status: FrameworkRoleStatus,
+}
+
+impl RoleRow {
+    pub(super) fn new(role: &FrameworkRole) -> Self {
+        Self {
+            path: role.spec.path.clone(),
+            weight: role.spec.weight,
+            limits: role.spec.limits.clone(),
+            generation: role.metadata.generation.unwrap_or_default(),
+            status: role.status.clone().unwrap_or_default(),
+        }
+    }
+}
