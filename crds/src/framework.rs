@@ -32,9 +32,11 @@ use crate::task::TaskSpec;
 pub struct FrameworkSpec {
     /// Path of the role whose share the tasks use, such as `eng/etl`.
     #[serde(default = "crate::framework_role::default_role")]
+    #[schemars(length(min = 1, max = 253))]
     pub role: String,
     /// The sets, by name. A set starts when all sets it depends on have succeeded.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(length(min = 1, max = 64))]
     pub task_sets: Vec<TaskSet>,
 }
 
@@ -43,16 +45,20 @@ pub struct FrameworkSpec {
 #[serde(rename_all = "camelCase")]
 pub struct TaskSet {
     /// Name, a DNS label, unique in the framework.
+    #[schemars(length(min = 1, max = 63))]
     pub name: String,
     /// How many tasks.
     #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 100_000))]
     pub replicas: i64,
     /// Sets of this framework that must have succeeded before this one starts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
     pub depends_on: Vec<String>,
     /// How many tasks of the set may be replaced after a failure before the framework fails.
     /// Tasks that never ran (`Dropped`) or were lost with their agent do not count.
     #[serde(default = "default_max_failures")]
+    #[schemars(range(min = 0))]
     pub max_failures: i64,
     /// What each task is made from.
     pub template: TaskTemplate,
@@ -70,6 +76,14 @@ fn default_max_failures() -> i64 {
 /// What the tasks of a set have in common.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "!has(self.spec.agentName) && !has(self.spec.placement) && !has(self.spec.owner)",
+        "message": "`spec` must not set `agentName`, `placement` or `owner` in a template",
+        "fieldPath": ".spec",
+        "reason": "FieldValueForbidden",
+    },
+]))]
 pub struct TaskTemplate {
     /// Labels and annotations of each task.
     #[serde(default)]

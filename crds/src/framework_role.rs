@@ -33,9 +33,11 @@ pub fn default_role() -> String {
 #[serde(rename_all = "camelCase")]
 pub struct FrameworkRoleSpec {
     /// The path, such as `eng/etl`; immutable.
+    #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = [{"rule": "self == oldSelf", "message": "must not change; create another role instead", "reason": "FieldValueForbidden"}]))]
     pub path: String,
     /// Weight among the children of the same parent: twice the weight, twice the share.
     #[serde(default = "default_weight")]
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub weight: i64,
     /// What the role may use at most, its children included.
     #[serde(default, skip_serializing_if = "ResourceList::is_empty")]

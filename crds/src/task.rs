@@ -32,14 +32,30 @@ use crate::quantity::ResourceList;
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "!has(oldSelf.agentName) || (has(self.agentName) && self.agentName == oldSelf.agentName)",
+        "message": "`agentName` must not change once it is set",
+        "fieldPath": ".agentName",
+        "reason": "FieldValueForbidden",
+    },
+    {
+        "rule": "!has(self.placement) || has(self.agentName)",
+        "message": "`placement` must be set together with `agentName`",
+        "fieldPath": ".placement",
+        "reason": "FieldValueForbidden",
+    },
+]))]
 pub struct TaskSpec {
     /// Path of the role whose share the task uses, such as `eng/etl`.
     #[serde(default = "crate::framework_role::default_role")]
+    #[schemars(length(min = 1, max = 253))]
     pub role: String,
     /// The framework, set and index this task is an incarnation of; absent for a task applied alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<TaskOwner>,
     /// What to run; exactly one for now.
+    #[schemars(length(min = 1, max = 1))]
     pub containers: Vec<Container>,
     /// What the allocator sets aside on the agent, such as `{cpu: 500m, memory: 128Mi}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -50,24 +66,29 @@ pub struct TaskSpec {
     pub limits: ResourceList,
     /// Directories that containers can mount.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
     pub volumes: Vec<Volume>,
     /// What an agent must be like.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
     pub constraints: Vec<Constraint>,
     /// Whether the container is started again on the same agent when it ends.
     #[serde(default)]
     pub restart_policy: RestartPolicy,
     /// Seconds between SIGTERM and SIGKILL.
     #[serde(default = "default_grace_seconds")]
+    #[schemars(range(min = 0))]
     pub termination_grace_period_seconds: i64,
     /// Seconds the task may run, restarts included; then it fails with reason `DeadlineExceeded`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub active_deadline_seconds: Option<i64>,
     /// Among tasks of one role, the higher is placed first.
     #[serde(default)]
     pub priority: i32,
     /// The agent that runs the task. Set once, by the allocator; immutable from then on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub agent_name: Option<String>,
     /// Who placed the task; set together with `agentName`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -111,22 +132,35 @@ pub struct Placement {
 /// One program with its file system and environment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "has(self.image) || (has(self.command) && size(self.command) > 0)",
+        "message": "`command` must be set where there is no `image`",
+        "fieldPath": ".command",
+        "reason": "FieldValueRequired",
+    },
+]))]
 pub struct Container {
     /// Name, a DNS label.
     #[serde(default = "default_container_name")]
+    #[schemars(length(min = 1, max = 63))]
     pub name: String,
     /// An OCI layout directory on the agent, `oci:/path/to/layout:tag`. Without an image the
     /// container sees the agent's file system, read-only, and its own sandbox.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
     pub image: Option<String>,
     /// Program and first arguments; the image's entrypoint where it is empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4096))]
     pub command: Vec<String>,
     /// Arguments after `command`; the image's `Cmd` where both are empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4096))]
     pub args: Vec<String>,
     /// Environment variables, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1024))]
     pub env: Vec<EnvVar>,
     /// Absolute path of the working directory; the sandbox where it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,6 +170,7 @@ pub struct Container {
     pub user: Option<User>,
     /// Volumes of the task, by name, and where they appear.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
     pub volume_mounts: Vec<VolumeMount>,
 }
 
@@ -167,8 +202,15 @@ pub struct User {
 /// A directory a task can mount.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "has(self.shared) != has(self.hostPath)",
+        "message": "must have exactly one source: `shared` or `hostPath`",
+    },
+]))]
 pub struct Volume {
     /// Name, a DNS label, unique in the task.
+    #[schemars(length(min = 1, max = 63))]
     pub name: String,
     /// One directory for all tasks of the framework that name it. Its first task chooses the agent,
     /// the others follow; it is removed with the framework.
@@ -209,6 +251,13 @@ pub struct VolumeMount {
 /// A condition on an agent's attributes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+        "message": "`values` must have an item where `operator` is 'In' or 'NotIn', and none otherwise",
+        "fieldPath": ".values",
+    },
+]))]
 pub struct Constraint {
     /// Name of an agent attribute, or `agent` for the agent's own name.
     pub attribute: String,
@@ -216,6 +265,7 @@ pub struct Constraint {
     pub operator: ConstraintOperator,
     /// The values; at least one for `In` and `NotIn`, none otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
     pub values: Vec<String>,
 }
 
@@ -302,6 +352,14 @@ impl TaskState {
 /// What the agent (or, when it is gone, the agent-lifecycle controller) saw last.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "!has(oldSelf.state) || !(oldSelf.state in ['Finished', 'Failed', 'Killed', 'Dropped', 'Lost']) || (has(self.state) && self.state == oldSelf.state)",
+        "message": "`state` must not change once it is terminal",
+        "fieldPath": ".state",
+        "reason": "FieldValueForbidden",
+    },
+]))]
 pub struct TaskStatus {
     /// Generation of the spec this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]

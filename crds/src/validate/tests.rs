@@ -1,0 +1,203 @@
+//! What is refused, field by field, and what passes.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn faults(kind: &str, object: Value, old: Option<Value>) -> Vec<String> {
+    let mut object = object;
+    match admit(kind, &mut object, old.as_ref()) {
+        Ok(()) => Vec::new(),
+        Err(errors) => errors.into_iter().map(|e| format!("{} {:?}", e.field, e.kind)).collect(),
+    }
+}
+
+fn task(spec: Value) -> Value {
+    let mut base = json!({"containers": [{"command": ["true"]}]});
+    for (name, value) in spec.as_object().unwrap() {
+        base[name] = value.clone();
+    }
+    json!({"spec": base})
+}
+
+#[track_caller]
+fn refused(spec: Value, expected: &[&str]) {
+    assert_eq!(faults("Task", task(spec), None), expected);
+}
+
+#[test]
+fn a_small_task_passes_and_gets_its_limits() {
+    let mut object = task(json!({"resources": {"memory": "64Mi", "cpu": "100m"}}));
+    admit("Task", &mut object, None).unwrap();
+    assert_eq!(object["spec"]["limits"], json!({"memory": "64Mi", "pids": "1024"}));
+    let once = object.clone();
+    admit("Task", &mut object, Some(&once)).unwrap();
+    assert_eq!(object, once);
+}
+
+#[test]
+fn containers() {
+    refused(json!({"containers": []}), &["spec.containers Required"]);
+    refused(
+        json!({"containers": [{"command": ["a"]}, {"command": ["b"]}]}),
+        &["spec.containers TooMany"],
+    );
+    refused(json!({"containers": [{}]}), &["spec.containers[0].command Required"]);
+    refused(
+        json!({"containers": [{"name": "Main_1", "command": [""], "env": [{"name": "a=b"}, {"name": ""}]}]}),
+        &[
+            "spec.containers[0].name Invalid",
+            "spec.containers[0].command[0] Invalid",
+            "spec.containers[0].env[0].name Invalid",
+            "spec.containers[0].env[1].name Required",
+        ],
+    );
+    refused(json!({"containers": [{"image": "busybox"}]}), &["spec.containers[0].image Invalid"]);
+    refused(json!({"containers": [{"image": "oci:/images/a:latest"}]}), &[]);
+    refused(
+        json!({"containers": [{"command": ["a"], "workingDir": "tmp"}]}),
+        &["spec.containers[0].workingDir Invalid"],
+    );
+}
+
+#[test]
+fn amounts() {
+    refused(
+        json!({"resources": {"cpu": "-1", "memory": "lots", "beer": "1", "example.com/licence": "2"}}),
+        &[
+            "spec.resources[beer] NotSupported",
+            "spec.resources[cpu] Invalid",
+            "spec.resources[memory] Invalid",
+            "spec.limits[memory] Invalid",
+        ],
+    );
+    refused(
+        json!({"resources": {"memory": "64Mi"}, "limits": {"memory": "63Mi"}}),
+        &["spec.limits[memory] Invalid"],
+    );
+    refused(json!({"limits": {"pids": "0"}}), &["spec.limits[pids] Invalid"]);
+}
+
+#[test]
+fn volumes_and_mounts() {
+    refused(json!({"volumes": [{"name": "a"}]}), &["spec.volumes[0] Required"]);
+    refused(
+        json!({"volumes": [{"name": "a", "shared": {}}]}),
+        &["spec.volumes[0].shared Forbidden"],
+    );
+    let twice = json!({"name": "a", "hostPath": {"path": "/srv"}});
+    refused(json!({"volumes": [twice, twice]}), &["spec.volumes[1].name Duplicate"]);
+    for path in ["/", "/proc", "/dev/sda", "//proc/./1"] {
+        let volume = json!({"name": "a", "hostPath": {"path": path}});
+        refused(json!({"volumes": [volume]}), &["spec.volumes[0].hostPath.path Forbidden"]);
+    }
+    for path in ["srv", "/srv/../etc"] {
+        let volume = json!({"name": "a", "hostPath": {"path": path}});
+        refused(json!({"volumes": [volume]}), &["spec.volumes[0].hostPath.path Invalid"]);
+    }
+    let mounted = |path: &str, name: &str| {
+        json!({
+            "volumes": [{"name": "a", "hostPath": {"path": "/srv"}}],
+            "containers": [{"command": ["a"], "volumeMounts": [{"name": name, "mountPath": path}]}],
+        })
+    };
+    refused(mounted("/mnt/a", "a"), &[]);
+    refused(mounted("/run/meseta/a", "a"), &[]);
+    refused(mounted("/mnt", "a"), &["spec.containers[0].volumeMounts[0].mountPath Invalid"]);
+    refused(mounted("/mnta/b", "a"), &["spec.containers[0].volumeMounts[0].mountPath Invalid"]);
+    refused(mounted("/mnt/../etc", "a"), &["spec.containers[0].volumeMounts[0].mountPath Invalid"]);
+    refused(mounted("/mnt/a", "b"), &["spec.containers[0].volumeMounts[0].name Invalid"]);
+}
+
+#[test]
+fn constraints_times_and_roles() {
+    refused(
+        json!({"constraints": [
+            {"attribute": "rack", "operator": "In"},
+            {"attribute": "rack", "operator": "Exists", "values": ["a"]},
+            {"attribute": "ra ck", "operator": "In", "values": ["a"]},
+        ]}),
+        &[
+            "spec.constraints[0].values Required",
+            "spec.constraints[1].values Forbidden",
+            "spec.constraints[2].attribute Invalid",
+        ],
+    );
+    refused(
+        json!({"terminationGracePeriodSeconds": -1, "activeDeadlineSeconds": 0}),
+        &["spec.terminationGracePeriodSeconds Invalid", "spec.activeDeadlineSeconds Invalid"],
+    );
+    for role in ["/a", "a/", "a//b", "a/../b", ".", "a/*", "-a", "a b"] {
+        refused(json!({"role": role}), &["spec.role Invalid"]);
+    }
+    for role in ["*", "eng/etl", "a.b", "default"] {
+        refused(json!({"role": role}), &[]);
+    }
+}
+
+#[test]
+fn a_placement_and_a_terminal_state_are_final() {
+    let placed = |agent: &str| task(json!({"agentName": agent, "placement": {"epoch": 1}}));
+    assert_eq!(faults("Task", placed("a"), Some(task(json!({})))), [""; 0]);
+    assert_eq!(faults("Task", placed("b"), Some(placed("a"))), ["spec.agentName Forbidden"]);
+    assert_eq!(
+        faults("Task", task(json!({})), Some(placed("a"))),
+        ["spec.agentName Forbidden", "spec.placement Forbidden"]
+    );
+    let with_state = |state: &str| {
+        let mut object = placed("a");
+        object["status"] = json!({"state": state});
+        object
+    };
+    let change = |from: &str, to: &str| faults("Task", with_state(to), Some(with_state(from)));
+    for terminal in ["Finished", "Failed", "Killed", "Dropped", "Lost"] {
+        assert_eq!(change(terminal, "Running"), ["status.state Forbidden"]);
+        assert_eq!(change(terminal, terminal), [""; 0]);
+    }
+    assert_eq!(change("Finished", "Lost"), ["status.state Forbidden"]);
+    assert_eq!(change("Unreachable", "Running"), [""; 0]);
+    assert_eq!(faults("Task", placed("a"), Some(with_state("Failed"))), ["status.state Forbidden"]);
+}
+
+#[test]
+fn frameworks() {
+    let set = |name: &str, depends_on: &[&str]| {
+        json!({"name": name, "dependsOn": depends_on,
+            "template": {"spec": {"containers": [{"command": ["true"]}],
+                "volumes": [{"name": "v", "shared": {}}]}}})
+    };
+    let check = |sets: Value| faults("Framework", json!({"spec": {"taskSets": sets}}), None);
+    assert_eq!(check(json!([])), ["spec.taskSets Required"]);
+    assert_eq!(check(json!([set("a", &[]), set("b", &["a"])])), [""; 0]);
+    assert_eq!(check(json!([set("a", &[]), set("a", &[])])), ["spec.taskSets[1].name Duplicate"]);
+    assert_eq!(check(json!([set("a", &["x"])])), ["spec.taskSets[0].dependsOn[0] Invalid"]);
+    assert_eq!(
+        check(json!([set("a", &["b"]), set("b", &["a"]), set("c", &["a"])])),
+        ["spec.taskSets[0].dependsOn Invalid", "spec.taskSets[1].dependsOn Invalid"]
+    );
+    let mut bad = set("a", &[]);
+    bad["replicas"] = json!(100_001);
+    bad["maxFailures"] = json!(-1);
+    bad["template"]["spec"]["agentName"] = json!("x");
+    assert_eq!(
+        check(json!([bad])),
+        [
+            "spec.taskSets[0].replicas Invalid",
+            "spec.taskSets[0].maxFailures Invalid",
+            "spec.taskSets[0].template.spec.agentName Forbidden",
+        ]
+    );
+}
+
+#[test]
+fn roles_and_shapes() {
+    let role = |path: &str, weight: i64| json!({"spec": {"path": path, "weight": weight}});
+    assert_eq!(faults("FrameworkRole", role("a", 1), None), [""; 0]);
+    assert_eq!(faults("FrameworkRole", role("a", 0), None), ["spec.weight Invalid"]);
+    assert_eq!(faults("FrameworkRole", role("a", 1_000_001), None), ["spec.weight Invalid"]);
+    assert_eq!(faults("FrameworkRole", role("b", 1), Some(role("a", 1))), ["spec.path Forbidden"]);
+    assert_eq!(faults("Task", json!({}), None), ["spec Required"]);
+    assert_eq!(faults("Task", json!({"spec": 3}), None), ["spec Invalid"]);
+    assert_eq!(faults("Agent", json!({}), None), [""; 0]);
+    assert_eq!(faults("Lease", json!({}), None), [""; 0]);
+}
