@@ -207,7 +207,7 @@ fn check_volume(volume: &Volume, at: &str, shared_allowed: bool, errors: &mut Er
             }
             let closed =
                 |path: &&str| normal(&host.path) == **path || strictly_beneath(&host.path, path);
-            if normal(&host.path).is_empty() || CLOSED_HOST_PATHS.iter().any(|path| closed(&path)) {
+            if normal(&host.path).is_empty() || CLOSED_HOST_PATHS.iter().any(closed) {
                 errors.forbidden(
                     &field,
                     format!(

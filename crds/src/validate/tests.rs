@@ -1,4 +1,5 @@
 //! What is refused, field by field, and what passes.
+#![expect(clippy::needless_pass_by_value, reason = "`json!` in an argument reads best by value")]
 
 use serde_json::{Value, json};
 
