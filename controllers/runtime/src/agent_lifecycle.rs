@@ -94,13 +94,12 @@ fn is_bound(row: &TaskRow) -> bool {
 /// step: a task may be seen before its agent.
 async fn confirm_removed(writer: &Writer, names: Vec<String>) -> BTreeSet<String> {
     let agents: Api<Agent> = Api::all(writer.client.clone());
-    let mut removed = BTreeSet::new();
-    for name in names {
-        if let Ok(None) = writer.read(agents.get_opt(&name)).await {
-            removed.insert(name);
-        }
-    }
-    removed
+    let agents = &agents;
+    let confirmed = names.into_iter().map(|name| async move {
+        let found = writer.read(agents.get_opt(&name)).await;
+        matches!(found, Ok(None)).then_some(name)
+    });
+    futures::future::join_all(confirmed).await.into_iter().flatten().collect()
 }
 
 fn observed_task(key: &Key, row: &TaskRow) -> Option<agent_lifecycle::Task> {

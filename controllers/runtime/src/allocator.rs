@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::time::Duration;
 
+use meseta_planning::allocator::Allocator;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use meseta_planning::allocator::Allocator;
 use tokio::sync::Mutex;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -86,7 +86,12 @@ impl Shell {
     }
 
     /// Places tasks until `stop`. The rows have to be as new as the lease.
-    pub(crate) async fn lead(&mut self, cluster: &Cluster, writer: &Writer, stop: &CancellationToken) {
+    pub(crate) async fn lead(
+        &mut self,
+        cluster: &Cluster,
+        writer: &Writer,
+        stop: &CancellationToken,
+    ) {
         self.settle_former_terms(cluster);
         let mut placing: FuturesUnordered<BoxFuture<'_, Settled>> = FuturesUnordered::new();
         let mut reporting: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
@@ -141,10 +146,10 @@ impl Shell {
             }
         }
         for name in changed.roles {
-            if let Some(path) = self.role_paths.remove(&name) {
-                if state.roles.get(&name).is_none_or(|row| row.path != path) {
-                    self.allocator.remove_role(&path);
-                }
+            let former = self.role_paths.remove(&name);
+            let now = state.roles.get(&name).map(|row| &row.path);
+            if let Some(former) = former.filter(|former| Some(former) != now) {
+                self.allocator.remove_role(&former);
             }
             if let Some(row) = state.roles.get(&name) {
                 self.role_paths.insert(name, row.path.clone());
@@ -157,7 +162,7 @@ impl Shell {
             let refused =
                 row.is_some_and(|row| self.refused.get(&key).is_some_and(|v| *v == row.version));
             // Without an agent and on its way out: it needs none any more.
-            let row = row.filter(|row| !(row.deleting && row.agent.is_none()) && !refused);
+            let row = row.filter(|row| !refused && (!row.deleting || row.agent.is_some()));
             let Some(row) = row else {
                 self.allocator.remove_task(&task_key);
                 self.waiting.remove(&key);

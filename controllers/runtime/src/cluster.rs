@@ -6,14 +6,14 @@
 
 mod rows;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::ResourceExt as _;
 use meseta_crds::{Agent, Framework, FrameworkRole, Task};
 use tokio::sync::Notify;
 
-pub(crate) use rows::{AgentRow, Key, RoleRow, TaskRow};
+pub(crate) use rows::{AgentRow, Key, OWN_WRITE_AHEAD, RoleRow, TaskRow};
 
 use crate::clock::Boottime;
 use crate::queue::Queue;
@@ -42,6 +42,10 @@ pub(crate) struct State {
     pub(crate) tasks_of_agent: BTreeMap<String, BTreeSet<Key>>,
     /// Terminal tasks that were applied alone.
     pub(crate) finished_alone: BTreeSet<Key>,
+    /// Uids of framework tasks whose end a watch has told of, the latest last, and when.
+    removed: VecDeque<(String, Boottime)>,
+    /// The same uids, to look up.
+    removed_uids: BTreeSet<String>,
     /// What the allocator has not seen yet.
     pub(crate) changed: Changed,
 }
@@ -105,6 +109,10 @@ impl Cluster {
             return;
         }
         let owner = row.owner_key(key);
+        if owner.is_some() {
+            let uid = row.uid.clone();
+            state.note_removed(uid);
+        }
         state.remove_task(key);
         state.changed.tasks.insert(key.clone());
         drop(state);
@@ -200,6 +208,16 @@ impl State {
         self.tasks.insert(key, row);
     }
 
+    fn note_removed(&mut self, uid: String) {
+        while self.removed.front().is_some_and(|(_, at)| at.elapsed() > OWN_WRITE_AHEAD) {
+            if let Some((forgotten, _)) = self.removed.pop_front() {
+                self.removed_uids.remove(&forgotten);
+            }
+        }
+        self.removed_uids.insert(uid.clone());
+        self.removed.push_back((uid, Boottime::now()));
+    }
+
     fn remove_task(&mut self, key: &Key) {
         let Some(row) = self.tasks.remove(key) else { return };
         if let Some(owner) = &row.owner {
@@ -209,6 +227,11 @@ impl State {
             remove_from(&mut self.tasks_of_agent, agent, key);
         }
         self.finished_alone.remove(key);
+    }
+
+    /// Whether a watch has told, not long ago, that this record is gone.
+    pub(crate) fn was_removed(&self, uid: &str) -> bool {
+        self.removed_uids.contains(uid)
     }
 
     /// The tasks of a framework.

@@ -1,7 +1,7 @@
 //! Carries out the plans of frameworks: observe, validate, plan, apply, report.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -14,7 +14,7 @@ use meseta_planning::framework::{self, Action, Desired, NewTask, Observed, Plan}
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Boottime;
-use crate::cluster::{Cluster, Key, TaskRow};
+use crate::cluster::{Cluster, Key, OWN_WRITE_AHEAD, TaskRow};
 use crate::queue::Outcome;
 use crate::write::{WriteError, Writer};
 
@@ -26,9 +26,6 @@ const CONCURRENT_WRITES: usize = 64;
 const FULL_PASS: Duration = Duration::from_secs(300);
 /// Least time between two status writes that differ only in counts.
 const COUNTS_INTERVAL: Duration = Duration::from_millis(500);
-/// How long a created task is assumed before a watch has shown it.
-const CREATED_ASSUMED: Duration = Duration::from_secs(5);
-
 /// Runs frameworks until `stop`.
 pub(crate) async fn run(cluster: &Cluster, writer: &Writer, stop: &CancellationToken) {
     let controller = Controller { cluster, writer, memory: Mutex::default() };
@@ -77,7 +74,7 @@ impl Controller<'_> {
 
     /// Runs one pass over one framework; returns when the next is due.
     async fn reconcile(&self, key: &Key) -> Result<Option<Duration>, WriteError> {
-        let Some((record, tasks)) = self.observe(key) else {
+        let Some((record, tasks, assumed)) = self.observe(key) else {
             self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
             return Ok(None);
         };
@@ -106,10 +103,12 @@ impl Controller<'_> {
         let reported = self.report(key, &record, status).await;
         applied?;
         let held_back = reported?;
-        Ok([requeue_after, held_back].into_iter().flatten().min())
+        let assumed = assumed.then_some(OWN_WRITE_AHEAD);
+        Ok([requeue_after, held_back, assumed].into_iter().flatten().min())
     }
 
-    fn observe(&self, key: &Key) -> Option<(std::sync::Arc<Framework>, Vec<framework::Task>)> {
+    /// The record, its tasks, and whether some of them are known from their creation only.
+    fn observe(&self, key: &Key) -> Option<(Arc<Framework>, Vec<framework::Task>, bool)> {
         let state = self.cluster.lock();
         let record = state.frameworks.get(key)?.clone();
         let uid = record.metadata.uid.clone().unwrap_or_default();
@@ -118,14 +117,17 @@ impl Controller<'_> {
             .filter(|(task, _)| task.namespace == key.namespace)
             .filter_map(|(task, row)| Some((task.name.clone(), observed_task(&task.name, row)?)))
             .collect();
-        drop(state);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let created = &mut memory.entry(key.clone()).or_default().created;
-        created.retain(|name, (_, when)| {
-            !tasks.contains_key(name) && when.elapsed() < CREATED_ASSUMED
+        created.retain(|name, (task, when)| {
+            !tasks.contains_key(name)
+                && !state.was_removed(&task.uid)
+                && when.elapsed() < OWN_WRITE_AHEAD
         });
+        drop(state);
+        let assumed = !created.is_empty();
         tasks.extend(created.iter().map(|(name, (task, _))| (name.clone(), task.clone())));
-        Some((record, tasks.into_values().collect()))
+        Some((record, tasks.into_values().collect(), assumed))
     }
 
     /// Tries every action; the first error that can be tried again is returned.

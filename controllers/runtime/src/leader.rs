@@ -50,6 +50,18 @@ impl Fence {
         term.is_some_and(|term| term.epoch == epoch && !term.until.left().is_zero())
     }
 
+    /// Lets writes of `epoch` through for so long from now.
+    #[cfg(test)]
+    pub(crate) fn begin(&self, epoch: i64, lasts: Duration) {
+        self.set(Some(Term { epoch, until: Boottime::now().after(lasts) }));
+    }
+
+    /// Lets nothing through any more.
+    #[cfg(test)]
+    pub(crate) fn end(&self) {
+        self.set(None);
+    }
+
     fn set(&self, term: Option<Term>) {
         *self.term.lock().unwrap_or_else(PoisonError::into_inner) = term;
     }

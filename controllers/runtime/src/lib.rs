@@ -1,11 +1,10 @@
 //! Everything that acts on the records: watches in, plans of `meseta-planning` carried out.
 //!
-//! Every control plane runs this. All of them watch and keep the allocator's state; the one that
+//! Every control plane runs this. All of them watch; the one that
 //! holds the leader lease writes:
 //!
 //! ```text
-//!  watches ──► rows ─┬─► allocator ──────► placements, pending explanations, roles ─┐
-//!                    ├─► framework ──────► tasks, framework status                  ├─► fence ─► API
+//!  watches ──► rows ─┬─► framework ──────► tasks, framework status                  ┬─► fence ─► API
 //!                    ├─► agent_lifecycle ► unreachable, lost                        │
 //!                    └─► retention ──────► finished tasks deleted                  ─┘
 //! ```
@@ -123,9 +122,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     let mut elector = Elector::new(client.clone(), fence.clone(), config.clone());
 
     loop {
-        let epoch = tokio::select! {
-            epoch = elector.acquire(&shutdown) => epoch,
-        };
+        let epoch = elector.acquire(&shutdown).await;
         let Some(epoch) = epoch else { return Ok(()) };
         let writer = Writer::new(client.clone(), fence.clone(), epoch);
         let stop = background.child_token();

@@ -52,8 +52,11 @@ impl Resync {
             wanted = *counter;
         });
         for done in &mut self.done {
-            // The sender lives as long as the watch, which ends only at shutdown.
-            let _ = done.wait_for(|done| *done >= wanted).await;
+            if done.wait_for(|done| *done >= wanted).await.is_err() {
+                // The watch is gone: at shutdown, or for a bug. Nobody may decide without it.
+                tracing::error!("a watch has ended; this control plane does not lead");
+                std::future::pending::<()>().await;
+            }
         }
     }
 }

@@ -116,3 +116,6 @@ impl Writer {
         answer.map_err(|_| WriteError::TimedOut)?.map_err(WriteError::from)
     }
 }
+
+#[cfg(test)]
+mod tests;

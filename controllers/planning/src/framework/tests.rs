@@ -116,7 +116,6 @@ fn print(plan: &Plan) -> String {
     text
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "an `Expect` is written in place")]
 fn check(spec: &str, observed: &str, expected: Expect) {
     check_after(spec, None, observed, expected);
 }

@@ -136,11 +136,6 @@ impl Shell {
             return None;
         }
         waiting.explained = Some(now);
-        Some(PendingReport {
-            key: key.clone(),
-            version: row.version.clone(),
-            message,
-            conditions,
-        })
+        Some(PendingReport { key: key.clone(), version: row.version.clone(), message, conditions })
     }
 }

@@ -93,7 +93,15 @@ fn status(row: &RoleRow, share: Option<&convert::Share>) -> FrameworkRoleStatus 
     let mut conditions = row.status.conditions.clone();
     let now = Time(jiff::Timestamp::now());
     let message = "the allocator knows the role";
-    condition::set(&mut conditions, kind::READY, Value::True, "Known", message, row.generation, &now);
+    condition::set(
+        &mut conditions,
+        kind::READY,
+        Value::True,
+        "Known",
+        message,
+        row.generation,
+        &now,
+    );
     FrameworkRoleStatus {
         observed_generation: Some(row.generation),
         conditions,

@@ -13,7 +13,7 @@ use meseta_crds::{
 use crate::clock::Boottime;
 
 /// How long an own write is preferred to what a watch tells; by then the watch has told of it too.
-const OWN_WRITE_AHEAD: Duration = Duration::from_secs(5);
+pub(crate) const OWN_WRITE_AHEAD: Duration = Duration::from_secs(5);
 
 /// Namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

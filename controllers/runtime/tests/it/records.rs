@@ -158,6 +158,9 @@ impl Records {
                 return Err(ALREADY_EXISTS);
             }
             let mut record = body;
+            if !namespace.is_empty() {
+                record["metadata"]["namespace"] = json!(namespace);
+            }
             record["metadata"]["uid"] = json!(format!("uid-{}", inner.version + 1));
             record["metadata"]["generation"] = json!(1);
             record["metadata"]["creationTimestamp"] = json!(jiff::Timestamp::now().to_string());
@@ -195,7 +198,7 @@ impl Records {
         }
         let held = record["metadata"]["finalizers"].as_array().is_some_and(|f| !f.is_empty());
         if !held && !record["metadata"]["deletionTimestamp"].is_null() {
-            return Ok(self.remove(&mut inner, key, record));
+            return Ok(self.remove(&mut inner, &key, record));
         }
         Ok(self.put(&mut inner, key, record, "MODIFIED"))
     }
@@ -218,7 +221,7 @@ impl Records {
     fn delete(&self, inner: &mut Inner, key: RecordKey, mut record: Value) -> Value {
         let held = record["metadata"]["finalizers"].as_array().is_some_and(|f| !f.is_empty());
         if !held {
-            return self.remove(inner, key, record);
+            return self.remove(inner, &key, record);
         }
         if record["metadata"]["deletionTimestamp"].is_null() {
             record["metadata"]["deletionTimestamp"] = json!(jiff::Timestamp::now().to_string());
@@ -227,9 +230,9 @@ impl Records {
         record
     }
 
-    fn remove(&self, inner: &mut Inner, key: RecordKey, record: Value) -> Value {
+    fn remove(&self, inner: &mut Inner, key: &RecordKey, record: Value) -> Value {
         let record = self.put(inner, key.clone(), record, "DELETED");
-        inner.records.remove(&key);
+        inner.records.remove(key);
         record
     }
 }
