@@ -22,6 +22,9 @@
 //!   looks at another store (or at a restored one) and must not conclude that what it misses was
 //!   deleted.
 
+pub mod memory;
+mod watch;
+
 use std::fmt;
 
 use bytes::Bytes;
@@ -206,6 +209,23 @@ pub enum Error {
     },
 }
 
+/// The id of a store that is opened for the first time.
+fn new_generation() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+/// Refuses keys and values that are longer than allowed.
+fn check_limits(key: &str, change: &Change) -> Result<(), Error> {
+    let check = |what, bytes, limit| {
+        if bytes > limit { Err(Error::TooLarge { what, bytes, limit }) } else { Ok(()) }
+    };
+    check("key", key.len(), MAX_KEY_BYTES)?;
+    match change {
+        Change::Put { value, .. } => check("value", value.len(), MAX_VALUE_BYTES),
+        Change::Delete => Ok(()),
+    }
+}
+
 /// Bytes by key under one growing revision; see the crate's promises.
 ///
 /// Methods return boxed futures so that callers can hold an `Arc<dyn Store>` and choose the
@@ -233,7 +253,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Page, Error>>;
 
     /// Changes `key` if it holds what is expected; durable when it answers. Returns the version of
-    /// the write.
+    /// the write. Deleting what is expected to be absent is a conflict, since nothing would change.
     ///
     /// # Errors
     /// [`Error::Conflict`] with what is there, [`Error::TooLarge`], [`Error::LeaseNotFound`],
@@ -250,8 +270,9 @@ pub trait Store: Send + Sync + 'static {
     /// [`Store::request_progress`].
     ///
     /// # Errors
-    /// At once, or as the first item: [`Error::Compacted`]; later [`Error::Lagged`],
-    /// [`Error::Unavailable`].
+    /// [`Error::Compacted`] at once, as the first item, or later when a compaction overtakes a
+    /// watch that is not read; [`Error::Lagged`], [`Error::Unavailable`], and [`Error::Corrupt`]
+    /// for a key under `prefix`.
     fn watch<'a>(&'a self, prefix: &'a str, after: Version) -> BoxFuture<'a, Result<Watch, Error>>;
 
     /// The newest version (linearizable): every write acknowledged before the call is at or below.
@@ -267,12 +288,14 @@ pub trait Store: Send + Sync + 'static {
     fn request_progress(&self) -> BoxFuture<'_, Result<(), Error>>;
 
     /// Forgets what was overwritten or deleted before `version`; a later compaction never goes back.
+    /// A store may keep a little more: etcd forgets whole commits only.
     ///
     /// # Errors
     /// [`Error::Future`], [`Error::Unavailable`].
     fn compact(&self, version: Version) -> BoxFuture<'_, Result<(), Error>>;
 
-    /// A new lease that ends `ttl_seconds` after its last renewal.
+    /// A new lease that ends `ttl_seconds` after its last renewal; a store may make that longer
+    /// (at least one second; etcd: two), never shorter.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::NoSpace`].
