@@ -1,0 +1,378 @@
+//! A cluster of separate processes: etcd, control planes, agents.
+
+mod start;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::leftovers::{Leftovers, leftovers, shims, sweep};
+use crate::network::{Host, Network};
+use crate::process::{Process, run};
+use crate::programs::Programs;
+use crate::wait::await_condition;
+
+/// A debug build on a busy machine needs some seconds to its first answer.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a role may take to end gracefully.
+const STOP_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Where the records of a cluster are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// In a directory of the only control plane.
+    Embedded,
+    /// In an etcd server of its own.
+    Etcd,
+}
+
+/// What a cluster is made of.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    store: StoreKind,
+    control_planes: usize,
+    agents: Vec<Vec<String>>,
+    hosts: bool,
+}
+
+impl Layout {
+    /// One control plane and no agent.
+    #[must_use]
+    pub fn new(store: StoreKind) -> Self {
+        Self { store, control_planes: 1, agents: Vec::new(), hosts: false }
+    }
+
+    /// So many control planes; more than one need etcd.
+    #[must_use]
+    pub fn control_planes(mut self, count: usize) -> Self {
+        self.control_planes = count;
+        self
+    }
+
+    /// One more agent, large enough for all tasks of a test unless `args` say otherwise.
+    #[must_use]
+    pub fn agent(mut self, args: &[&str]) -> Self {
+        self.agents.push(args.iter().map(|arg| (*arg).to_owned()).collect());
+        self
+    }
+
+    /// Each process on a host of its own.
+    #[must_use]
+    pub fn on_hosts(mut self) -> Self {
+        self.hosts = true;
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    ///
+    /// # Errors
+    /// Some part does not start; the message has its output.
+    pub fn start(self) -> Result<Cluster> {
+        ensure!(
+            self.control_planes == 1 || self.store == StoreKind::Etcd,
+            "the embedded store is for one control plane"
+        );
+        start::start(&self)
+    }
+}
+
+/// One `meseta control-plane`.
+#[derive(Debug)]
+pub struct ControlPlane {
+    /// Its data directory.
+    pub data_dir: PathBuf,
+    /// Where it is reached, `https://…`.
+    pub url: String,
+    args: Vec<String>,
+    log: PathBuf,
+    host: Option<Host>,
+    process: Option<Process>,
+}
+
+/// One `meseta agent`.
+#[derive(Debug)]
+pub struct Agent {
+    /// Name of its record, unlike that of any other agent on this machine.
+    pub name: String,
+    /// Its data directory.
+    pub data_dir: PathBuf,
+    /// Its kubeconfig.
+    pub kubeconfig: PathBuf,
+    /// Its host, if it has one of its own.
+    pub host: Option<Host>,
+    args: Vec<String>,
+    log: PathBuf,
+    process: Option<Process>,
+}
+
+/// Processes that form a cluster; dropping it ends them and all that they started.
+#[derive(Debug)]
+pub struct Cluster {
+    control_planes: Vec<ControlPlane>,
+    agents: Vec<Agent>,
+    etcd: Option<start::Etcd>,
+    // Last: the processes above live in them.
+    _network: Option<Network>,
+    directory: TempDir,
+}
+
+impl Cluster {
+    /// A client with the administrator's kubeconfig, from where the first control plane is.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client_of(0)
+    }
+
+    /// A client of a certain control plane.
+    #[must_use]
+    pub fn client_of(&self, control_plane: usize) -> Client {
+        let plane = &self.control_planes[control_plane];
+        Client::new(&plane.data_dir.join("kubeconfig")).on(plane.host.as_ref())
+    }
+
+    /// A client with the kubeconfig of an agent.
+    #[must_use]
+    pub fn client_as_agent(&self, agent: usize) -> Client {
+        let agent = &self.agents[agent];
+        Client::new(&agent.kubeconfig).on(agent.host.as_ref())
+    }
+
+    /// The directory that goes with the cluster.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The agents, in the order of the layout.
+    #[must_use]
+    pub fn agents(&self) -> &[Agent] {
+        &self.agents
+    }
+
+    /// The control planes.
+    #[must_use]
+    pub fn control_planes(&self) -> &[ControlPlane] {
+        &self.control_planes
+    }
+
+    /// One agent.
+    pub fn agent(&mut self, index: usize) -> &mut Agent {
+        &mut self.agents[index]
+    }
+
+    /// One control plane.
+    pub fn control_plane(&mut self, index: usize) -> &mut ControlPlane {
+        &mut self.control_planes[index]
+    }
+
+    /// Replaces all records by none, as if somebody had lost the disk of the store. The control
+    /// planes must not run.
+    ///
+    /// # Errors
+    /// The store cannot be removed, or an etcd server not started.
+    pub fn empty_store(&mut self) -> Result<()> {
+        match &mut self.etcd {
+            Some(etcd) => etcd.restart_empty(),
+            None => {
+                let data_dir = &self.control_planes[0].data_dir;
+                std::fs::remove_dir_all(data_dir.join("store")).context("no store to remove")
+            }
+        }
+    }
+
+    /// Waits until an agent says that it is ready.
+    ///
+    /// # Errors
+    /// It does not in time.
+    pub fn await_agent(&self, index: usize) -> Result<()> {
+        let name = &self.agents[index].name;
+        let path = "jsonpath={.status.conditions[?(@.type==\"Ready\")].status}";
+        let client = self.client();
+        await_condition(&format!("ready agent {name}"), START_DEADLINE, || {
+            match client.kubectl(&["get", "agent", name, "-o", path]) {
+                Ok(status) if status == "True" => Ok(()),
+                Ok(status) => Err(format!("Ready={status}")),
+                Err(error) => Err(format!("{error:#}")),
+            }
+        })
+    }
+
+    /// Prints the end of what every process wrote.
+    #[expect(clippy::print_stderr, reason = "libtest shows it with the failure")]
+    pub fn print_output(&self) {
+        let logs = self.etcd.iter().map(|etcd| &etcd.log);
+        let logs = logs.chain(self.control_planes.iter().map(|plane| &plane.log));
+        for log in logs.chain(self.agents.iter().map(|agent| &agent.log)) {
+            eprintln!("==== {}\n{}", log.display(), crate::process::end_of(log));
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.print_output();
+        }
+        for agent in &mut self.agents {
+            agent.process = None;
+            sweep(&agent.name, &agent.data_dir);
+        }
+        self.control_planes.clear();
+        self.etcd = None;
+    }
+}
+
+impl ControlPlane {
+    /// Starts it (again) and waits until it answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn start(&mut self) -> Result<()> {
+        self.spawn()?;
+        self.await_ready()
+    }
+
+    /// Starts it (again) and does not wait.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn spawn(&mut self) -> Result<()> {
+        self.process = None;
+        let mut command = Host::command(self.host.as_ref(), &Programs::find()?.meseta);
+        command.arg("control-plane").args(&self.args);
+        self.process = Some(Process::start("control plane", &mut command, &self.log)?);
+        Ok(())
+    }
+
+    /// Waits until it answers.
+    ///
+    /// # Errors
+    /// It does not, or has ended.
+    pub fn await_ready(&mut self) -> Result<()> {
+        let kubeconfig = self.data_dir.join("kubeconfig");
+        let client = Client::new(&kubeconfig).on(self.host.as_ref());
+        let process = self.process.as_mut().context("the control plane was stopped")?;
+        let mut ended = Ok(());
+        await_condition("control plane that answers", START_DEADLINE, || {
+            ended = process.check_alive();
+            if ended.is_err() {
+                return Ok(());
+            }
+            if !kubeconfig.is_file() {
+                return Err("no kubeconfig".to_owned());
+            }
+            let answer = client.kubectl(&["get", "--raw", "/readyz", "--request-timeout=5s"]);
+            answer.map(drop).map_err(|error| format!("{error:#}"))
+        })?;
+        ended
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// SIGTERM, and the wait for its end.
+    ///
+    /// # Errors
+    /// It does not end well.
+    pub fn stop(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), |mut process| process.stop(STOP_DEADLINE))
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.as_ref().context("the control plane was stopped")?.signal(signal)
+    }
+
+    /// Everything it printed.
+    ///
+    /// # Errors
+    /// There is no such file.
+    pub fn output(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(&self.log)?)
+    }
+}
+
+impl Agent {
+    /// Starts it (again) and does not wait; [`Cluster::await_agent`] does.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn spawn(&mut self) -> Result<()> {
+        self.process = None;
+        let mut command = Host::command(self.host.as_ref(), &Programs::find()?.meseta);
+        command.arg("agent").args(&self.args);
+        self.process = Some(Process::start(&self.name, &mut command, &self.log)?);
+        Ok(())
+    }
+
+    /// SIGKILL of the agent alone; its shims and containers go on.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// SIGTERM, and the wait for its end.
+    ///
+    /// # Errors
+    /// It does not end well.
+    pub fn stop(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), |mut process| process.stop(STOP_DEADLINE))
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.as_ref().context("the agent was stopped")?.signal(signal)
+    }
+
+    /// What is there of its containers.
+    #[must_use]
+    pub fn leftovers(&self) -> Leftovers {
+        leftovers(&self.name, &self.data_dir)
+    }
+
+    /// Waits until nothing is there of its containers.
+    ///
+    /// # Errors
+    /// Something stays; the message says what.
+    pub fn await_nothing_left(&self) -> Result<()> {
+        await_condition("clean agent", START_DEADLINE, || {
+            let found = self.leftovers();
+            if found.is_empty() { Ok(()) } else { Err(found.to_string()) }
+        })
+    }
+
+    /// Pids of its shims.
+    #[must_use]
+    pub fn shims(&self) -> Vec<u32> {
+        shims(&self.data_dir)
+    }
+
+    /// Everything it printed.
+    ///
+    /// # Errors
+    /// There is no such file.
+    pub fn output(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(&self.log)?)
+    }
+}
+
+/// Writes the kubeconfig of an agent with the verb that operators use.
+fn write_agent_kubeconfig(plane: &ControlPlane, name: &str, output: &Path) -> Result<()> {
+    let mut command = Command::new(&Programs::find()?.meseta);
+    command.arg("agent-kubeconfig").arg("--data-dir").arg(&plane.data_dir);
+    command.args(["--name", name, "--server", &plane.url, "--output"]).arg(output);
+    run(&mut command, None, START_DEADLINE)?.success().map(drop)
+}
