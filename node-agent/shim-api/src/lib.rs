@@ -17,6 +17,16 @@
 //! All files are JSON, replaced by write-to-temporary, fsync, rename, fsync of the directory. A new
 //! agent speaks to old shims: unknown fields are ignored, new fields have defaults.
 //!
+//! The program started by the agent leaves at once: with 0 when the shim has its socket and its first
+//! checkpoint, and otherwise with the reason on stderr, when nothing was started. The shim itself is
+//! nobody's child then, in the control group `shims` beside its container's group, which the agent
+//! removes when it has no shims any more.
+//!
+//! A container never outlives its shim: the kernel ends it with SIGKILL. Of a shim that was killed
+//! the agent has to remove the container's control group, [`STATE_DIR`], [`SOCKET_FILE`] and
+//! temporary files; its mounts are gone with it. A shim that gets SIGTERM ends its container with
+//! SIGKILL, records that as always, cleans up, and leaves without waiting to be acknowledged.
+//!
 //! **Invariant:** a run directory is used for one run only; a container id never comes back.
 
 use std::fs::{self, File};

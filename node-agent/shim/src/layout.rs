@@ -1,0 +1,103 @@
+//! Where things are in a run directory, beyond what the agreement with the agent names.
+//!
+//! ```text
+//! <run directory>/state/           made by the shim, gone when the run has ended
+//!     bundle/config.json           the container's OCI spec
+//!     bundle/root/                 mount point of its root, seen in the shim's mount namespace only
+//!     <container id>/              libcontainer's own
+//! ```
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use meseta_shim_api::{CHECKPOINT_FILE, EXIT_FILE, LOG_FILE, RUN_FILE, SOCKET_FILE, STATE_DIR};
+
+use crate::error::{Context as _, Error};
+
+/// The paths of one run.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    directory: PathBuf,
+}
+
+impl Layout {
+    /// The run in `directory`, which must exist.
+    pub(crate) fn new(directory: &Path) -> Result<Self, Error> {
+        let directory = fs::canonicalize(directory)
+            .context(|| format!("find the run directory {}", directory.display()))?;
+        Ok(Self { directory })
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn request(&self) -> PathBuf {
+        self.directory.join(RUN_FILE)
+    }
+
+    pub(crate) fn checkpoint(&self) -> PathBuf {
+        self.directory.join(CHECKPOINT_FILE)
+    }
+
+    pub(crate) fn exit(&self) -> PathBuf {
+        self.directory.join(EXIT_FILE)
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.directory.join(LOG_FILE)
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.directory.join(STATE_DIR)
+    }
+
+    pub(crate) fn bundle(&self) -> PathBuf {
+        self.state().join("bundle")
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.bundle().join("config.json")
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.bundle().join("root")
+    }
+
+    /// Name of the control socket, in [`Layout::directory`].
+    pub(crate) const fn socket_name() -> &'static str {
+        SOCKET_FILE
+    }
+
+    /// Claims the directory for this run: fails if another shim ever did.
+    pub(crate) fn claim(&self) -> Result<(), Error> {
+        let private = |path: &Path| DirBuilder::new().mode(0o700).create(path);
+        private(&self.state()).context(|| {
+            format!("make {} (was this run directory used before?)", self.state().display())
+        })?;
+        private(&self.bundle()).context(|| format!("make {}", self.bundle().display()))?;
+        private(&self.root()).context(|| format!("make {}", self.root().display()))
+    }
+
+    /// Removes what [`Layout::claim`] made and what libcontainer left for container `id`.
+    ///
+    /// The root is removed as an empty directory: were something still mounted there, nothing
+    /// beneath it would be touched.
+    pub(crate) fn remove_state(&self, id: &str) -> io::Result<()> {
+        absent_is_fine(fs::remove_dir_all(self.state().join(id)))?;
+        absent_is_fine(fs::remove_file(self.config()))?;
+        for directory in [self.root(), self.bundle(), self.state()] {
+            absent_is_fine(fs::remove_dir(directory))?;
+        }
+        Ok(())
+    }
+}
+
+fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

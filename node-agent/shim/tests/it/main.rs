@@ -1,0 +1,5 @@
+//! The real program, as root, making real containers in temporary directories.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
+
+mod ends;
+mod fixture;
