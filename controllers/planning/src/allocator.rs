@@ -1,0 +1,162 @@
+//! Decides which waiting task goes to which agent, and when.
+//!
+//! Pure and incremental: it is told what has changed, row by row, and [`Allocator::allocate`] looks
+//! only at what a change may have made possible. Equal rows give equal decisions, in whatever order
+//! they were told.
+//!
+//! ```text
+//!  rows ──► fair_share ──► limits ──► filter ──► score ──► assign
+//!           whose turn     of the     agents     the       assumed until
+//!           it is          roles      that fit   emptiest  confirmed or forgotten
+//! ```
+//!
+//! - **Order** (`fair_share`): dominant resource fairness over the tree of roles, with weights
+//!   among siblings and limits at every level; within a role the higher priority first, then
+//!   fairness over frameworks; within a framework priority, age, name. Tasks that were applied alone
+//!   count as one framework per namespace and role. A task that cannot be placed does not hold up
+//!   those behind it.
+//! - **Place** (`agents`): the emptiest agent that fits. Tasks of one framework that name a shared
+//!   volume all go where the first went (`volumes`).
+//! - **Cost**: a cycle without news costs nothing, a new task the logarithm of what there is. Equal
+//!   tasks are searched for once (`shapes`); when nothing fits, only agents that grow are looked at.
+//!
+//! A decision is *assumed* when it is made: it holds its room at once. The caller writes it and says
+//! [`confirm`](Allocator::confirm) or [`forget`](Allocator::forget); until then the task is not
+//! decided again, whatever is told about it.
+//!
+//! ```text
+//!               allocate              confirm, or the row has an agent        terminal
+//!   waiting ──────────────► assumed ───────────────────────────────► held ──────────► (ended)
+//!      ▲                       │
+//!      └───────────────────────┘ forget
+//! ```
+//!
+//! **Invariant:** the needs of assumed and held tasks on an agent exceed its capacity only where
+//! somebody else placed them or the agent has shrunk; then nothing more is placed there.
+//!
+//! Offers to external schedulers will be made from the same state: such a framework stands in the
+//! tree among the others as long as it wants offers, its turn comes by the same shares, what it is
+//! offered is assumed as a placement is, and its accept or decline confirms or forgets.
+
+mod agents;
+mod amounts;
+mod assign;
+mod explain;
+mod fair_share;
+mod filter;
+mod queue;
+mod room;
+mod rows;
+mod shapes;
+mod tasks;
+mod volumes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use self::agents::{Agents, Facts};
+use self::amounts::{ResourceId, Resources, Unreadable};
+pub use self::explain::Explanation;
+use self::fair_share::Tree;
+use self::room::AgentId;
+pub use self::rows::{AgentRow, Placement, RoleRow, RoleShare, TaskKey, TaskRow};
+use self::shapes::Shapes;
+use self::tasks::Entry;
+use self::volumes::Volumes;
+
+/// Everything the decisions depend on.
+#[derive(Debug)]
+pub struct Allocator {
+    resources: Resources,
+    agents: Agents,
+    shapes: Shapes,
+    tree: Tree,
+    volumes: Volumes,
+    tasks: BTreeMap<Arc<TaskKey>, Entry>,
+    /// Agents that may have more room than when they were looked at last.
+    grown: BTreeSet<AgentId>,
+}
+
+impl Default for Allocator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Allocator {
+    /// Knows nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            resources: Resources::default(),
+            agents: Agents::default(),
+            shapes: Shapes::default(),
+            tree: Tree::new(),
+            volumes: Volumes::default(),
+            tasks: BTreeMap::new(),
+            grown: BTreeSet::new(),
+        }
+    }
+
+    /// Takes in an agent as it is now.
+    pub fn upsert_agent(&mut self, row: AgentRow) {
+        let AgentRow { name, capacity, attributes, schedulable } = row;
+        let capacity = self.resources.acquire_amounts(&capacity, Unreadable::Zero);
+        self.set_facts(&name, Some(Facts { capacity, attributes, schedulable }));
+    }
+
+    /// Takes in that an agent is gone. Its tasks hold what they hold until they are told to be over.
+    pub fn remove_agent(&mut self, name: &str) {
+        self.set_facts(name, None);
+    }
+
+    fn set_facts(&mut self, name: &str, facts: Option<Facts>) {
+        let now = facts.as_ref().map(|facts| facts.capacity.clone()).unwrap_or_default();
+        let (changed, dropped) = self.agents.set_facts(name, facts);
+        let former = dropped.map(|facts| facts.capacity).unwrap_or_default();
+        if let Some(agent) = changed {
+            self.tree.change_total(&former, &now);
+            self.grown.insert(agent);
+        }
+        self.resources.release_amounts(&former);
+    }
+
+    /// Takes in a role as it is now. Roles that nobody has said anything about have weight 1 and no
+    /// limits.
+    pub fn upsert_role(&mut self, row: RoleRow) {
+        let RoleRow { path, weight, limits } = row;
+        let limits = limits.iter().map(|(name, limit)| {
+            (self.resources.acquire(name), amounts::thousandths(limit, Unreadable::Zero))
+        });
+        let limits: Vec<(ResourceId, i128)> = limits.collect();
+        let former = self.tree.declare(&path, weight, limits);
+        self.release_limits(former);
+    }
+
+    /// Takes in that nothing is said about a role any more.
+    pub fn remove_role(&mut self, path: &str) {
+        let former = self.tree.undeclare(path);
+        self.release_limits(former);
+    }
+
+    fn release_limits(&mut self, limits: Vec<(ResourceId, i128)>) {
+        for (resource, _) in limits {
+            self.resources.release(resource);
+        }
+    }
+
+    /// What each role holds, in the order of the tree.
+    #[must_use]
+    pub fn role_shares(&self) -> Vec<RoleShare> {
+        let share = |(path, role): (String, &fair_share::Node)| RoleShare {
+            path,
+            allocated: self.resources.list(&role.held),
+            dominant_share: fair_share::as_fraction(&role.held, self.tree.total()),
+            pending_tasks: role.pending,
+        };
+        self.tree.roles().into_iter().map(share).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! Whose turn it is: dominant resource fairness over the tree of roles and, within a role, over its
+//! frameworks (Ghodsi et al., NSDI 2011; the order of Mesos' sorters).
+//!
+//! ```text
+//!                    root
+//!            ┌────────┴────────┐
+//!           eng (weight 2)    ops             share = max over resources of held ÷ cluster,
+//!       ┌────┼─────┐           │              divided by the weight
+//!      etl  web   "."         "."
+//!       │    │     │           │
+//!      "."  "."  framework   framework        "." is the place of a role's own frameworks:
+//!       │    │                                they compete with its children at weight 1
+//!      …    …
+//! ```
+//!
+//! The next task is found from the root down: at each node the child with the smallest share that has
+//! a task to be tried, and of equal shares the first by name. Within one role a framework with a task
+//! of higher priority goes before any share. A node stands in its parent's order only while a task
+//! beneath it can be tried, so idle frameworks cost nothing; a placement moves one node per level.
+//!
+//! Shares are integers in fixed point, so that equal input gives equal order on every machine. When
+//! the cluster's total changes, all standing nodes are ordered anew before the next turn.
+
+mod tree;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub(super) use self::tree::{NodeId, Tree};
+use super::amounts::{Amounts, ResourceId};
+use super::queue::{Order, Queue};
+use super::shapes::ShapeId;
+
+/// One whole, in fixed point: a share is exact to a millionth of a millionth.
+const WHOLE: u128 = 1 << 40;
+/// What a share is multiplied with before it is divided by a weight (of at most 1,000,000), so that
+/// weights lose nothing.
+const WEIGHT_SCALE: u128 = 1 << 20;
+
+/// Whose turn it is, and what is to be placed.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) framework: NodeId,
+    pub(super) shape: ShapeId,
+    pub(super) order: Order,
+}
+
+/// Where a node stands among its siblings; the least goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    /// Of the first task to be tried; the same for all roles.
+    priority: Reverse<i32>,
+    weighted_share: u128,
+}
+
+/// An entry of a node's order.
+type Standing = (Rank, Arc<str>, NodeId);
+
+/// A role, the place of a role's own frameworks, or a framework.
+#[derive(Debug)]
+pub(super) struct Node {
+    parent: NodeId,
+    name: Arc<str>,
+    weight: u128,
+    pub(super) limits: Vec<(ResourceId, i128)>,
+    /// Whether an operator has said something about it.
+    declared: bool,
+    children: BTreeMap<Arc<str>, NodeId>,
+    /// Tasks that count on it, if it is a framework.
+    users: usize,
+    /// What is held by tasks beneath.
+    pub(super) held: Amounts,
+    /// Tasks beneath that wait.
+    pub(super) pending: usize,
+    /// Children with a task that can be tried.
+    order: BTreeSet<Standing>,
+    /// Where it stands in its parent's order, if it does.
+    standing: Option<Rank>,
+    /// Lanes that wait until this node holds less.
+    limited: BTreeSet<(NodeId, ShapeId)>,
+    /// Waiting tasks, if it is a framework.
+    queue: Queue,
+}
+
+impl Node {
+    fn new(parent: NodeId, name: Arc<str>) -> Self {
+        Self {
+            parent,
+            name,
+            weight: 1,
+            limits: Vec::new(),
+            declared: false,
+            children: BTreeMap::new(),
+            users: 0,
+            held: Amounts::default(),
+            pending: 0,
+            order: BTreeSet::new(),
+            standing: None,
+            limited: BTreeSet::new(),
+            queue: Queue::default(),
+        }
+    }
+
+    /// Where it should stand among its siblings: nowhere without a task to be tried.
+    fn rank(&self, total: &Amounts) -> Option<Rank> {
+        let priority = match (self.queue.first(), self.order.is_empty()) {
+            (Some((order, _)), _) => order.priority,
+            (None, false) => Reverse(0),
+            (None, true) => return None,
+        };
+        let share = dominant_share(&self.held, total);
+        Some(Rank { priority, weighted_share: share * WEIGHT_SCALE / self.weight })
+    }
+
+    /// Whether holding `needs` as well would exceed a limit.
+    fn exceeds_limit(&self, needs: &Amounts) -> bool {
+        self.limits.iter().any(|(resource, limit)| {
+            let need = needs.get(*resource);
+            need > 0 && self.held.get(*resource) + need > *limit
+        })
+    }
+}
+
+/// The largest of the shares of one resource, in parts of [`WHOLE`]. What the cluster has not at all
+/// (any more) is not counted.
+fn dominant_share(held: &Amounts, total: &Amounts) -> u128 {
+    let share = |(id, amount): (ResourceId, i128)| {
+        let total = u128::try_from(total.get(id)).unwrap_or_default();
+        let amount = u128::try_from(amount).unwrap_or_default();
+        amount.saturating_mul(WHOLE).checked_div(total)
+    };
+    held.iter().filter_map(share).max().unwrap_or_default()
+}
+
+/// The same as a fraction, for people.
+pub(super) fn as_fraction(held: &Amounts, total: &Amounts) -> f64 {
+    /// Parts in which a share is told; few enough for a float.
+    const PARTS: u128 = 1_000_000_000;
+    let parts = (dominant_share(held, total) * PARTS / WHOLE).min(u128::from(u32::MAX));
+    f64::from(u32::try_from(parts).unwrap_or(u32::MAX)) / 1e9
+}

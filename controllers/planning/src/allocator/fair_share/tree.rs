@@ -1,0 +1,347 @@
+//! The tree and its order.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::{Amounts, Node, Order, ShapeId, Turn};
+use crate::allocator::amounts::ResourceId;
+
+pub(in crate::allocator) type NodeId = usize;
+
+/// The node that all roles are beneath.
+pub(in crate::allocator) const ROOT: NodeId = 0;
+/// Name of the place of a role's own frameworks; no segment of a role path.
+const OWN: &str = ".";
+
+/// All roles and frameworks that hold something, wait for something or were declared.
+#[derive(Debug)]
+pub(in crate::allocator) struct Tree {
+    nodes: Slab<Node>,
+    /// Capacity of all agents.
+    total: Amounts,
+    total_changed: bool,
+    /// Nodes with limits that hold less than before, or have other limits.
+    relieved: BTreeSet<NodeId>,
+}
+
+impl Tree {
+    pub(in crate::allocator) fn new() -> Self {
+        let mut nodes = Slab::new();
+        nodes.insert(Node::new(ROOT, OWN.into()));
+        Self { nodes, total: Amounts::default(), total_changed: false, relieved: BTreeSet::new() }
+    }
+
+    pub(in crate::allocator) fn get(&self, id: NodeId) -> &Node {
+        &self.nodes[id]
+    }
+
+    pub(in crate::allocator) fn total(&self) -> &Amounts {
+        &self.total
+    }
+
+    /// Takes in that the cluster has `more` and has `less` no more.
+    pub(in crate::allocator) fn change_total(&mut self, less: &Amounts, more: &Amounts) {
+        self.total.subtract(less);
+        self.total.add(more);
+        self.total_changed |= less != more;
+    }
+
+    /// Sets what an operator says about a role; returns its former limits.
+    pub(in crate::allocator) fn declare(
+        &mut self,
+        path: &str,
+        weight: i64,
+        limits: Vec<(ResourceId, i128)>,
+    ) -> Vec<(ResourceId, i128)> {
+        let id = self.ensure_role(path);
+        let node = &mut self.nodes[id];
+        node.declared = true;
+        node.weight = u128::try_from(weight).unwrap_or_default().max(1);
+        let former = std::mem::replace(&mut node.limits, limits);
+        self.relieved.insert(id);
+        self.settle(id);
+        former
+    }
+
+    /// Forgets what was said about it; returns its former limits.
+    pub(in crate::allocator) fn undeclare(&mut self, path: &str) -> Vec<(ResourceId, i128)> {
+        let Some(id) = self.find_role(path) else { return Vec::new() };
+        let former = self.declare(path, 1, Vec::new());
+        self.nodes[id].declared = false;
+        self.relieve(id);
+        self.forget_if_unused(id);
+        former
+    }
+
+    /// The framework `name` of a role, to be kept until [`Self::release`].
+    pub(in crate::allocator) fn acquire(&mut self, role: &str, name: &str) -> NodeId {
+        let role = self.ensure_role(role);
+        let own = self.ensure_child(role, OWN);
+        let framework = self.ensure_child(own, name);
+        self.nodes[framework].users += 1;
+        framework
+    }
+
+    /// Another task counts on the framework.
+    pub(in crate::allocator) fn retain(&mut self, framework: NodeId) {
+        self.nodes[framework].users += 1;
+    }
+
+    /// Takes back one [`Self::acquire`] or [`Self::retain`].
+    pub(in crate::allocator) fn release(&mut self, framework: NodeId) {
+        self.nodes[framework].users -= 1;
+        self.forget_if_unused(framework);
+    }
+
+    /// Adds a waiting task; `open` says whether one of its shape may fit somewhere. Returns whether
+    /// it is the only one of its shape in this framework.
+    pub(in crate::allocator) fn enqueue(
+        &mut self,
+        framework: NodeId,
+        shape: ShapeId,
+        order: Order,
+        open: bool,
+    ) -> bool {
+        let first = self.nodes[framework].queue.insert(shape, order, open);
+        self.up(framework, |node| node.pending += 1);
+        self.settle(framework);
+        first
+    }
+
+    /// Removes a waiting task; returns whether it was the last of its shape in this framework.
+    pub(in crate::allocator) fn dequeue(
+        &mut self,
+        framework: NodeId,
+        shape: ShapeId,
+        order: &Order,
+    ) -> bool {
+        let last = self.nodes[framework].queue.remove(shape, order);
+        self.up(framework, |node| {
+            node.pending -= 1;
+            if last && !node.limited.is_empty() {
+                node.limited.remove(&(framework, shape));
+            }
+        });
+        self.settle(framework);
+        last
+    }
+
+    pub(in crate::allocator) fn set_open(&mut self, framework: NodeId, shape: ShapeId, open: bool) {
+        self.nodes[framework].queue.set_open(shape, open);
+        self.settle(framework);
+    }
+
+    /// A task of the framework holds `needs`.
+    pub(in crate::allocator) fn charge(&mut self, framework: NodeId, needs: &Amounts) {
+        self.up(framework, |node| node.held.add(needs));
+        self.settle(framework);
+    }
+
+    /// It holds them no more.
+    pub(in crate::allocator) fn discharge(&mut self, framework: NodeId, needs: &Amounts) {
+        let mut id = framework;
+        loop {
+            let node = &mut self.nodes[id];
+            node.held.subtract(needs);
+            if !node.limited.is_empty() {
+                self.relieved.insert(id);
+            }
+            if id == ROOT {
+                break;
+            }
+            id = node.parent;
+        }
+        self.settle(framework);
+    }
+
+    /// Brings the order up to date with changes that concern many nodes.
+    pub(in crate::allocator) fn refresh(&mut self) {
+        while let Some(id) = self.relieved.pop_first() {
+            self.relieve(id);
+        }
+        if std::mem::take(&mut self.total_changed) {
+            self.order_anew();
+        }
+    }
+
+    /// Whose turn it is.
+    pub(in crate::allocator) fn next(&self) -> Option<Turn> {
+        let mut id = ROOT;
+        loop {
+            let node = &self.nodes[id];
+            if let Some((order, shape)) = node.queue.first() {
+                return Some(Turn { framework: id, shape: *shape, order: order.clone() });
+            }
+            id = node.order.first()?.2;
+        }
+    }
+
+    /// The innermost role whose limit does not allow the framework to hold `needs` as well.
+    pub(in crate::allocator) fn limit_reached(
+        &self,
+        framework: NodeId,
+        needs: &Amounts,
+    ) -> Option<NodeId> {
+        let mut id = framework;
+        loop {
+            let node = &self.nodes[id];
+            if node.exceeds_limit(needs) {
+                return Some(id);
+            }
+            if id == ROOT {
+                return None;
+            }
+            id = node.parent;
+        }
+    }
+
+    /// The shape's tasks in this framework, which need so much each, wait until `role` holds less.
+    pub(in crate::allocator) fn park(&mut self, framework: NodeId, shape: ShapeId, role: NodeId) {
+        self.nodes[role].limited.insert((framework, shape));
+        self.nodes[framework].queue.set_limited(shape, true);
+        self.settle(framework);
+    }
+
+    /// All roles: path and node, in the order of the tree.
+    pub(in crate::allocator) fn roles(&self) -> Vec<(String, &Node)> {
+        let mut found = Vec::new();
+        let mut open = vec![(String::new(), ROOT)];
+        while let Some((path, id)) = open.pop() {
+            let node = &self.nodes[id];
+            for (name, child) in node.children.iter().rev().filter(|(name, _)| &***name != OWN) {
+                open.push((join(&path, name), *child));
+            }
+            if id != ROOT {
+                found.push((path, node));
+            }
+        }
+        found
+    }
+
+    /// Path of a role, or of the role that a framework belongs to.
+    pub(in crate::allocator) fn path(&self, id: NodeId) -> String {
+        let mut segments = Vec::new();
+        let mut at = id;
+        while at != ROOT {
+            let node = &self.nodes[at];
+            if &*node.name == OWN {
+                segments.clear();
+            } else {
+                segments.push(&*node.name);
+            }
+            at = node.parent;
+        }
+        segments.reverse();
+        segments.join("/")
+    }
+
+    /// The role of a framework.
+    pub(in crate::allocator) fn role_of(&self, framework: NodeId) -> &Node {
+        let own = self.nodes[framework].parent;
+        &self.nodes[self.nodes[own].parent]
+    }
+
+    #[cfg(test)]
+    pub(in crate::allocator) fn is_empty(&self) -> bool {
+        self.nodes.len() == 1 && self.nodes[ROOT].order.is_empty()
+    }
+
+    fn find_role(&self, path: &str) -> Option<NodeId> {
+        let mut segments = path.split('/');
+        segments.try_fold(ROOT, |id, segment| self.nodes[id].children.get(segment).copied())
+    }
+
+    fn ensure_role(&mut self, path: &str) -> NodeId {
+        path.split('/').fold(ROOT, |id, segment| self.ensure_child(id, segment))
+    }
+
+    fn ensure_child(&mut self, parent: NodeId, name: &str) -> NodeId {
+        if let Some(id) = self.nodes[parent].children.get(name) {
+            return *id;
+        }
+        let name: Arc<str> = name.into();
+        let id = self.nodes.insert(Node::new(parent, name.clone()));
+        self.nodes[parent].children.insert(name, id);
+        id
+    }
+
+    fn forget_if_unused(&mut self, id: NodeId) {
+        let mut id = id;
+        while id != ROOT {
+            let node = &self.nodes[id];
+            if node.declared || node.users > 0 || !node.children.is_empty() {
+                return;
+            }
+            let node = self.nodes.remove(id);
+            self.relieved.remove(&id);
+            self.nodes[node.parent].children.remove(&node.name);
+            id = node.parent;
+        }
+    }
+
+    /// Changes a node and all above it.
+    fn up(&mut self, id: NodeId, change: impl Fn(&mut Node)) {
+        let mut id = id;
+        loop {
+            change(&mut self.nodes[id]);
+            if id == ROOT {
+                return;
+            }
+            id = self.nodes[id].parent;
+        }
+    }
+
+    /// Puts a node and all above it where they should stand now.
+    fn settle(&mut self, id: NodeId) {
+        let mut id = id;
+        while id != ROOT {
+            let node = &mut self.nodes[id];
+            let rank = node.rank(&self.total);
+            let former = std::mem::replace(&mut node.standing, rank);
+            let (parent, name) = (node.parent, node.name.clone());
+            if former != rank {
+                let order = &mut self.nodes[parent].order;
+                if let Some(former) = former {
+                    order.remove(&(former, name.clone(), id));
+                }
+                if let Some(rank) = rank {
+                    order.insert((rank, name, id));
+                }
+            }
+            id = parent;
+        }
+    }
+
+    /// Lets the lanes be tried again that the limits of `id` hold back no more.
+    fn relieve(&mut self, id: NodeId) {
+        let waiting = std::mem::take(&mut self.nodes[id].limited);
+        for (framework, shape) in waiting {
+            self.nodes[framework].queue.set_limited(shape, false);
+            self.settle(framework);
+        }
+    }
+
+    /// Ranks all standing nodes, in any order: a rank depends on what the node holds and on whether
+    /// something stands beneath it, and neither changes here.
+    fn order_anew(&mut self) {
+        let ids: Vec<NodeId> = self.nodes.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            let node = &self.nodes[id];
+            let Some(former) = node.standing else { continue };
+            let rank = node.rank(&self.total);
+            let (parent, name) = (node.parent, node.name.clone());
+            let order = &mut self.nodes[parent].order;
+            order.remove(&(former, name.clone(), id));
+            if let Some(rank) = rank {
+                order.insert((rank, name, id));
+            }
+            self.nodes[id].standing = rank;
+        }
+    }
+}
+
+fn join(path: &str, segment: &str) -> String {
+    if path.is_empty() { segment.to_owned() } else { format!("{path}/{segment}") }
+}

@@ -1,0 +1,6 @@
+//! Scenarios as scripts with the expected answers, and properties over random histories.
+
+mod explanations;
+mod properties;
+mod scenarios;
+mod script;
