@@ -1,10 +1,11 @@
 //! Everything that acts on the records: watches in, plans of `meseta-planning` carried out.
 //!
-//! Every control plane runs this. All of them watch; the one that
+//! Every control plane runs this. All of them watch and keep the allocator's state; the one that
 //! holds the leader lease writes:
 //!
 //! ```text
-//!  watches ──► rows ─┬─► framework ──────► tasks, framework status                  ┬─► fence ─► API
+//!  watches ──► rows ─┬─► allocator ──────► placements, pending explanations, roles ─┐
+//!                    ├─► framework ──────► tasks, framework status                  ├─► fence ─► API
 //!                    ├─► agent_lifecycle ► unreachable, lost                        │
 //!                    └─► retention ──────► finished tasks deleted                  ─┘
 //! ```
@@ -14,6 +15,7 @@
 //! holds, and carries a resource version, a uid or a name that does not depend on the attempt.
 
 mod agent_lifecycle;
+mod allocator;
 mod clock;
 mod cluster;
 mod framework;
@@ -29,9 +31,11 @@ use std::time::Duration;
 use kube::Client;
 pub use meseta_planning::agent_lifecycle::Policy as AgentPolicy;
 pub use meseta_planning::retention::Policy as RetentionPolicy;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::allocator::Shell;
 use crate::cluster::Cluster;
 use crate::leader::{Elector, Fence};
 use crate::queue::Queue;
@@ -115,6 +119,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     }
     let fence = Fence::default();
     let cluster = Arc::new(Cluster::new(Queue::new(FRAMEWORK_DISTANCE)));
+    let shell = Arc::new(Mutex::new(Shell::new()));
     // Ends what still runs when this future is dropped.
     let background = CancellationToken::new();
     let _stop_background = background.clone().drop_guard();
@@ -122,13 +127,17 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     let mut elector = Elector::new(client.clone(), fence.clone(), config.clone());
 
     loop {
-        let epoch = elector.acquire(&shutdown).await;
+        let epoch = tokio::select! {
+            epoch = elector.acquire(&shutdown) => epoch,
+            never = allocator::follow(&cluster, &shell) => match never {},
+        };
         let Some(epoch) = epoch else { return Ok(()) };
         let writer = Writer::new(client.clone(), fence.clone(), epoch);
         let stop = background.child_token();
         let mut term = JoinSet::new();
         let leading = Leading {
             cluster: cluster.clone(),
+            shell: shell.clone(),
             writer,
             resync: resync.clone(),
             config: config.clone(),
@@ -159,6 +168,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
 /// One term of a leader.
 struct Leading {
     cluster: Arc<Cluster>,
+    shell: Arc<Mutex<Shell>>,
     writer: Writer,
     resync: Resync,
     config: Config,
@@ -171,8 +181,10 @@ impl Leading {
             return;
         }
         tracing::info!(epoch = self.writer.epoch, "rows are as new as the lease");
-        let Self { cluster, writer, config, stop, .. } = &self;
+        let Self { cluster, shell, writer, config, stop, .. } = &self;
+        let mut shell = shell.lock().await;
         tokio::join!(
+            shell.lead(cluster, writer, stop),
             framework::run(cluster, writer, stop),
             agent_lifecycle::run(cluster, writer, config.agents, stop),
             retention::run(cluster, writer, config.retention, stop),

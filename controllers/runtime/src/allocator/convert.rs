@@ -1,6 +1,6 @@
 //! Rows as the allocator wants them.
 
-use meseta_crds::ResourceList;
+use meseta_crds::{ResourceList, TaskState};
 use meseta_planning::allocator::{self, Allocator, TaskKey};
 
 use crate::cluster::{AgentRow, Key, RoleRow, TaskRow};
@@ -48,6 +48,8 @@ pub(super) fn role(row: &RoleRow) -> allocator::RoleRow {
 }
 
 pub(super) fn task(key: TaskKey, row: &TaskRow) -> allocator::TaskRow {
+    // What nobody made, or what went with its agent, is not waited for.
+    let volumes_made = !matches!(row.state, TaskState::Dropped | TaskState::Lost);
     allocator::TaskRow {
         key,
         uid: row.uid.clone(),
@@ -57,7 +59,7 @@ pub(super) fn task(key: TaskKey, row: &TaskRow) -> allocator::TaskRow {
         created: row.created,
         resources: row.resources.clone(),
         constraints: row.constraints.clone(),
-        shared_volumes: row.shared_volumes.clone(),
+        shared_volumes: if volumes_made { row.shared_volumes.clone() } else { Vec::new() },
         agent: row.agent.clone(),
         terminal: row.state.is_terminal(),
     }
