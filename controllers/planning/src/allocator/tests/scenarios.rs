@@ -426,3 +426,80 @@ fn room_bounds_a_cycle_and_the_next_goes_on() {
         "#]],
     );
 }
+
+#[test]
+fn roles_are_ordered_as_by_the_sorter_of_mesos() {
+    // The amounts of the DRF test in src/tests/sorter_tests.cpp of Mesos. Tasks that need nothing
+    // are placed in the order of their roles and leave it as it is.
+    check(
+        "agent one cpu=100 memory=100Gi
+         task a cpu=5 memory=5Gi role=a at=one
+         task b cpu=2 memory=2Gi role=b at=one
+         task b4 cpu=4 memory=4Gi role=b at=one
+         task t.a role=a
+         task t.b role=b
+         allocate
+         task c cpu=1 memory=1Gi role=c at=one
+         task d cpu=3 memory=1Gi role=d at=one
+         task t2.a role=a
+         task t2.b role=b
+         task t2.c role=c
+         task t2.d role=d
+         allocate
+         gone task b4
+         task t3.b role=b
+         task t3.c role=c
+         task t3.d role=d
+         allocate
+         task e cpu=1 memory=5Gi role=e at=one
+         agent one cpu=50 memory=100Gi
+         task t4.b role=b
+         task t4.c role=c
+         task t4.d role=d
+         task t4.e role=e
+         allocate
+         agent one cpu=50 memory=200Gi
+         task f cpu=5 memory=1Gi role=f at=one
+         task c2 memory=15Gi role=c at=one
+         task t5.b role=b
+         task t5.c role=c
+         task t5.d role=d
+         task t5.e role=e
+         task t5.f role=f
+         allocate",
+        expect![[r#"
+            t.a@one t.b@one
+            t2.c@one t2.d@one t2.a@one t2.b@one
+            t3.c@one t3.b@one t3.d@one
+            t4.c@one t4.b@one t4.e@one t4.d@one
+            t5.e@one t5.b@one t5.d@one t5.c@one t5.f@one
+        "#]],
+    );
+}
+
+#[test]
+fn weighted_roles_are_ordered_as_by_the_sorter_of_mesos() {
+    check(
+        "agent one cpu=100 memory=100Gi
+         role b weight=2
+         role d weight=10
+         task a cpu=5 memory=5Gi role=a at=one
+         task b cpu=6 memory=6Gi role=b at=one
+         task c cpu=4 memory=4Gi role=c at=one
+         task d cpu=10 memory=20Gi role=d at=one
+         task t.a role=a
+         task t.b role=b
+         task t.c role=c
+         task t.d role=d
+         allocate
+         task d2 cpu=10 memory=25Gi role=d at=one
+         task t2.a role=a
+         task t2.c role=c
+         task t2.d role=d
+         allocate",
+        expect![[r#"
+            t.d@one t.b@one t.c@one t.a@one
+            t2.c@one t2.d@one t2.a@one
+        "#]],
+    );
+}
