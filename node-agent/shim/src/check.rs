@@ -10,8 +10,8 @@ use crate::error::{Context as _, Error};
 /// a time.
 const MIN_PIDS: u64 = 2;
 
-/// Checks `request`.
-pub(crate) fn check(request: &RunRequest) -> Result<(), Error> {
+/// Checks what the request says: an agent that is right never sends one that fails here.
+pub(crate) fn check_request(request: &RunRequest) -> Result<(), Error> {
     check_id(&request.id)?;
     if request.args.is_empty() {
         return refused("there is no command to run");
@@ -36,6 +36,13 @@ pub(crate) fn check(request: &RunRequest) -> Result<(), Error> {
     }
     for bind in &request.binds {
         check_path("mount point", &bind.target)?;
+    }
+    Ok(())
+}
+
+/// Checks that what the request names is there.
+pub(crate) fn check_sources(request: &RunRequest) -> Result<(), Error> {
+    for bind in &request.binds {
         bind.source
             .metadata()
             .context(|| format!("find what to mount at {}", bind.target.display()))?;

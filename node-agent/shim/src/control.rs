@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use meseta_shim_api::{Answer, Command, MAX_MESSAGE_BYTES};
+use meseta_shim_api::{Answer, Command, MAX_MESSAGE_BYTES, SOCKET_FILE};
 
 use crate::error::{Context as _, Error};
 use crate::layout::Layout;
@@ -49,8 +49,8 @@ enum Keep {
 impl Control {
     /// Listens in the run directory, for root only.
     pub(crate) fn open(layout: &Layout) -> Result<Self, Error> {
-        let path = layout.directory().join(Layout::socket_name());
-        let listener = bind(layout.directory(), Layout::socket_name())
+        let path = layout.socket();
+        let listener = bind(layout.directory(), SOCKET_FILE)
             .context(|| format!("listen on {}", path.display()))?;
         Ok(Self { listener, clients: Vec::new(), path })
     }

@@ -46,8 +46,17 @@ impl Layout {
         self.directory.join(EXIT_FILE)
     }
 
+    /// Where the room for `exit.json` is kept until it has its name.
+    pub(crate) fn reserved_exit(&self) -> PathBuf {
+        self.exit().with_extension("tmp")
+    }
+
     pub(crate) fn log(&self) -> PathBuf {
         self.directory.join(LOG_FILE)
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.join(SOCKET_FILE)
     }
 
     pub(crate) fn state(&self) -> PathBuf {
@@ -66,19 +75,31 @@ impl Layout {
         self.bundle().join("root")
     }
 
-    /// Name of the control socket, in [`Layout::directory`].
-    pub(crate) const fn socket_name() -> &'static str {
-        SOCKET_FILE
-    }
-
     /// Claims the directory for this run: fails if another shim ever did.
     pub(crate) fn claim(&self) -> Result<(), Error> {
-        let private = |path: &Path| DirBuilder::new().mode(0o700).create(path);
-        private(&self.state()).context(|| {
-            format!("make {} (was this run directory used before?)", self.state().display())
-        })?;
-        private(&self.bundle()).context(|| format!("make {}", self.bundle().display()))?;
-        private(&self.root()).context(|| format!("make {}", self.root().display()))
+        let used = || Error::Refused("this run directory was used before".to_owned());
+        // The checkpoint stays for ever, the state while a shim works, and making it is exclusive.
+        match private_directory(&self.state()) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(used()),
+            result => result.context(|| format!("make {}", self.state().display()))?,
+        }
+        if self.checkpoint().exists() {
+            // An empty directory that nobody else knows of.
+            let _ = fs::remove_dir(self.state());
+            return Err(used());
+        }
+        private_directory(&self.bundle())
+            .and_then(|()| private_directory(&self.root()))
+            .context(|| format!("make {}", self.root().display()))
+    }
+
+    /// Removes what was made before the first checkpoint, where that could not be written.
+    pub(crate) fn give_back(&self, id: &str) {
+        // There is a better error to report already.
+        let _ = self.remove_state(id);
+        for file in [self.reserved_exit(), self.socket(), self.log()] {
+            let _ = fs::remove_file(file);
+        }
     }
 
     /// Removes what [`Layout::claim`] made and what libcontainer left for container `id`.
@@ -93,6 +114,10 @@ impl Layout {
         }
         Ok(())
     }
+}
+
+fn private_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
 }
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {

@@ -95,7 +95,7 @@ impl Records {
 }
 
 fn reserve(layout: &Layout) -> io::Result<Reserved> {
-    let path = layout.exit().with_extension("tmp");
+    let path = layout.reserved_exit();
     let file = File::create_new(&path)?;
     match fallocate(&file, FallocateFlags::empty(), 0, EXIT_ROOM_BYTES) {
         // A file system that cannot promise room has to do without.

@@ -23,7 +23,7 @@ use rustix::process::Signal;
 
 use crate::causes::Causes;
 use crate::cgroup::Hierarchies;
-use crate::check::check;
+use crate::check::{check_request, check_sources};
 use crate::container::{Container, Maker, reap_all};
 use crate::control::Control;
 use crate::error::{Context as _, Error};
@@ -79,8 +79,14 @@ impl Run {
         let request: RunRequest = meseta_shim_api::read(&layout.request())
             .map_err(|error| Error::Refused(error.to_string()))?
             .ok_or_else(|| Error::Refused("there is no run.json".to_owned()))?;
-        check(&request)?;
+        check_request(&request)?;
         layout.claim()?;
+        let id = request.id.clone();
+        Self::record_intent(request, layout.clone(), host).inspect_err(|_| layout.give_back(&id))
+    }
+
+    /// Prepares what the loop needs, and writes the first checkpoint.
+    fn record_intent(request: RunRequest, layout: Layout, host: HostProc) -> Result<Self, Error> {
         let journal = Journal::open(&layout.log());
         let hierarchies = Hierarchies::find()?;
         hierarchies.join(&request.cgroup.with_file_name(SHIMS_GROUP))?;
@@ -121,6 +127,7 @@ impl Run {
     }
 
     fn make_and_watch(&mut self) -> Result<Outcome, Error> {
+        check_sources(&self.request)?;
         let maker = Maker {
             request: &self.request,
             layout: &self.layout,

@@ -77,11 +77,12 @@ fn hide(root: BorrowedFd<'_>, path: &Path) -> Result<(), Error> {
     };
     let status = fstat(&target).context(|| format!("look at {}", path.display()))?;
     let cover = if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
-        empty()?
+        let directory = empty()?;
+        seal(directory.as_fd(), false)?;
+        directory
     } else {
         copy_mount(Path::new("/dev/null"), OpenTreeFlags::empty()).context(|| "copy /dev/null")?
     };
-    seal(cover.as_fd(), false)?;
     attach(cover.as_fd(), target.as_fd(), "").context(|| format!("hide {}", path.display()))
 }
 

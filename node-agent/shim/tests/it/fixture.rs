@@ -177,13 +177,26 @@ impl Run {
 
     /// Pids in the container's control group.
     pub(crate) fn processes(&self) -> Vec<String> {
-        self.group_directories(&self.request.cgroup)
+        self.members(&self.request.cgroup)
+    }
+
+    /// Pids in the shim's control group: its own, and those of a container that is being made.
+    pub(crate) fn shims(&self) -> Vec<String> {
+        self.members(&self.group.join("shims"))
+    }
+
+    fn members(&self, group: &Path) -> Vec<String> {
+        let mut pids: Vec<String> = self
+            .group_directories(group)
             .iter()
             .flat_map(|directory| {
                 let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
                 text.lines().map(str::to_owned).collect::<Vec<_>>()
             })
-            .collect()
+            .collect();
+        pids.sort();
+        pids.dedup();
+        pids
     }
 
     /// No process, control group, mount or temporary file.
