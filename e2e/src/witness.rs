@@ -11,13 +11,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use anyhow::Result;
 use rustix::fs::{CWD, FileType, Mode};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 /// Where tasks see the directory.
 const MOUNT_PATH: &str = "/mnt/witness";
@@ -31,33 +31,34 @@ type Lines = Arc<Mutex<Vec<String>>>;
 /// A directory with a FIFO, and every line that came out of it.
 #[derive(Debug)]
 pub struct Witness {
-    directory: PathBuf,
+    /// Apart from the agents' directories, which tasks are not given.
+    directory: TempDir,
     lines: Lines,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Witness {
-    /// Makes `directory` and begins to listen.
+    /// Makes a directory and begins to listen.
     ///
     /// # Errors
     /// The file system refuses.
-    pub fn new(directory: &Path) -> Result<Self> {
-        std::fs::create_dir(directory)?;
-        let fifo = directory.join(FIFO);
+    pub fn new() -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("e2e-").tempdir_in("/tmp")?;
+        let fifo = directory.path().join(FIFO);
         rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o666), 0)?;
         // Open for writing too, so that it does not end with the first task.
         let file = OpenOptions::new().read(true).write(true).open(&fifo)?;
         let lines = Lines::default();
         let heard = lines.clone();
         let reader = thread::spawn(move || listen(file, &heard));
-        Ok(Self { directory: directory.to_owned(), lines, reader: Some(reader) })
+        Ok(Self { directory, lines, reader: Some(reader) })
     }
 
     /// Gives the only container of a task, or of a template, this witness.
     pub fn add_to(&self, spec: &mut Value) {
         append(
             &mut spec["volumes"],
-            json!({"name": "witness", "hostPath": {"path": self.directory}}),
+            json!({"name": "witness", "hostPath": {"path": self.directory.path()}}),
         );
         append(
             &mut spec["containers"][0]["volumeMounts"],
@@ -82,7 +83,7 @@ impl Witness {
     /// # Errors
     /// The file system refuses.
     pub fn release(&self, gate: &str) -> Result<()> {
-        Ok(std::fs::write(self.directory.join(gate), "")?)
+        Ok(std::fs::write(self.directory.path().join(gate), "")?)
     }
 
     /// How often a line was heard.
@@ -102,7 +103,7 @@ impl Drop for Witness {
     fn drop(&mut self) {
         let told = OpenOptions::new()
             .write(true)
-            .open(self.directory.join(FIFO))
+            .open(self.directory.path().join(FIFO))
             .and_then(|mut fifo| writeln!(fifo, "{END}"));
         if let (Ok(()), Some(reader)) = (told, self.reader.take()) {
             drop(reader.join());

@@ -33,7 +33,7 @@ fn await_heard(witness: &Witness, line: &str) {
 fn a_deleted_task_gets_its_grace(store: StoreKind) {
     let cluster = Layout::new(store).agent(&[]).start().unwrap();
     let client = cluster.client();
-    let witness = Witness::new(&cluster.directory().join("w")).unwrap();
+    let witness = Witness::new().unwrap();
     for (name, script, grace) in
         [("polite", polite("polite"), 60), ("deaf", deaf("deaf"), 1), ("slow", polite("slow"), 0)]
     {
@@ -60,7 +60,7 @@ fn a_deleted_task_gets_its_grace(store: StoreKind) {
 fn a_deleted_framework_leaves_nothing_behind(store: StoreKind) {
     let cluster = Layout::new(store).agent(&[]).start().unwrap();
     let client = cluster.client();
-    let witness = Witness::new(&cluster.directory().join("w")).unwrap();
+    let witness = Witness::new().unwrap();
     let spec = |script: &str, grace: i64| {
         let mut spec = yaml::spec(script);
         spec["terminationGracePeriodSeconds"] = json!(grace);

@@ -33,8 +33,7 @@ fn await_succeeded(space: &Space, name: &str) -> Value {
 
 fn a_set_starts_when_those_it_waits_for_have_finished(store: StoreKind) {
     let space = Space::new(store).unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let witness = Witness::new(&directory.path().join("w")).unwrap();
+    let witness = Witness::new().unwrap();
     let observer = Observer::start(std::slice::from_ref(&*space)).unwrap();
     let spec = |script: &str| {
         let mut spec = yaml::spec(script);

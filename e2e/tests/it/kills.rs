@@ -88,7 +88,7 @@ impl Kills {
 
 fn an_agent_killed_at_any_moment_loses_nothing(store: StoreKind) {
     let mut cluster = Layout::new(store).agent(&[]).start().unwrap();
-    let load = Load::start(&cluster, vec![cluster.client()]);
+    let load = Load::start(vec![cluster.client()]);
     let mut kills = Kills::new("agent", store);
     for _ in 0..KILLS {
         kills.pause(Duration::from_millis(1600));
@@ -113,7 +113,7 @@ fn a_control_plane_killed_at_any_moment_loses_nothing(store: StoreKind) {
     };
     let mut cluster = Layout::new(store).control_planes(count).agent(&[]).start().unwrap();
     let clients = (0..count).map(|number| cluster.client_of(number)).collect();
-    let load = Load::start(&cluster, clients);
+    let load = Load::start(clients);
     let mut kills = Kills::new("control plane", store);
     for number in 0..KILLS {
         kills.pause(longest);
@@ -134,7 +134,7 @@ fn a_control_plane_killed_at_any_moment_loses_nothing(store: StoreKind) {
 
 fn a_killed_shim_is_reported_within_seconds(store: StoreKind) {
     let cluster = Layout::new(store).agent(&[]).start().unwrap();
-    let load = Load::start(&cluster, vec![cluster.client()]);
+    let load = Load::start(vec![cluster.client()]);
     let mut kills = Kills::new("shim", store);
     let mut killed: BTreeMap<String, Instant> = BTreeMap::new();
     for _ in 0..KILLS {

@@ -41,7 +41,7 @@ fn two_control_planes() -> Cluster {
 #[test]
 fn a_framework_goes_on_when_its_leader_is_killed() {
     let mut cluster = two_control_planes();
-    let witness = Witness::new(&cluster.directory().join("w")).unwrap();
+    let witness = Witness::new().unwrap();
     let (leader, epoch) = await_leader(&cluster.client_of(0), None);
     let other = 1 - leader;
     let client = cluster.client_of(other);
@@ -124,7 +124,7 @@ fn a_paused_leader_places_nothing_when_it_wakes() {
 fn a_placement_with_an_old_epoch_is_refused_by_the_agent(store: StoreKind) {
     let cluster = Layout::new(store).agent(&[]).start().unwrap();
     let client = cluster.client();
-    let witness = Witness::new(&cluster.directory().join("w")).unwrap();
+    let witness = Witness::new().unwrap();
     client.apply(&yaml::task("first", "exit 0")).unwrap();
     let first = client.await_task("first", &["Finished"]).unwrap();
     let epoch = first["spec"]["placement"]["epoch"].as_i64().unwrap();

@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 fn containers_outlive_a_restart_of_agent_and_control_plane(store: StoreKind) {
     let mut cluster = Layout::new(store).agent(&[]).start().unwrap();
     let client = cluster.client();
-    let witness = Witness::new(&cluster.directory().join("w")).unwrap();
+    let witness = Witness::new().unwrap();
     for name in ["meanwhile", "later"] {
         let gate = Witness::wait_for(name);
         let start = Witness::say(&format!("start {name}"));

@@ -36,7 +36,7 @@ fn await_breaths(witness: &Witness, name: &str) {
 fn an_emptied_store_kills_no_container(store: StoreKind) {
     let mut cluster = Layout::new(store).agent(&[]).start().unwrap();
     let client = cluster.client();
-    let witness = Witness::new(&cluster.directory().join("w")).unwrap();
+    let witness = Witness::new().unwrap();
     client.apply(&breathing(&witness, "a")).unwrap();
     let running = client.await_task("a", &["Running"]).unwrap();
     let pid = running["status"]["containers"][0]["pid"].as_i64().unwrap();
@@ -67,7 +67,7 @@ fn copy(from: &Path, to: &Path) {
 fn a_restored_store_kills_no_container() {
     let mut cluster = Layout::new(StoreKind::Embedded).agent(&[]).start().unwrap();
     let client = cluster.client();
-    let witness = Witness::new(&cluster.directory().join("w")).unwrap();
+    let witness = Witness::new().unwrap();
     let backup = cluster.directory().join("backup");
     let live = cluster.control_planes()[0].data_dir.join("store");
     client.apply(&breathing(&witness, "old")).unwrap();

@@ -79,8 +79,7 @@ fn a_command_that_is_not_found_is_named(store: StoreKind) {
 
 fn output_is_followed_while_the_task_runs(store: StoreKind) {
     let space = Space::new(store).unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let witness = Witness::new(&directory.path().join("w")).unwrap();
+    let witness = Witness::new().unwrap();
     let wait = Witness::wait_for("go");
     let mut task = yaml::task("a", &format!("echo one; {wait}; echo two"));
     witness.add_to(&mut task["spec"]);

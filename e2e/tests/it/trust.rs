@@ -63,6 +63,20 @@ fn an_agent_reads_and_writes_only_what_is_its_own(store: StoreKind) {
     ] {
         forbidden(&agent, &args, None);
     }
+    // kubectl reads before it patches; these write at once.
+    for (name, change) in [
+        ("unplaced", json!({"agentName": own, "placement": {"epoch": 1}})),
+        ("mine", json!({"priority": 9})),
+        ("theirs", json!({"priority": 9})),
+    ] {
+        let mut task = admin.get(&["task", name]).unwrap();
+        for (field, value) in change.as_object().unwrap() {
+            task["spec"][field] = value.clone();
+        }
+        let path = format!("/apis/meseta.dev/v1alpha1/namespaces/default/tasks/{name}");
+        forbidden(&agent, &["replace", "--raw", &path, "-f", "-"], Some(&task.to_string()));
+        forbidden(&agent, &["delete", "--raw", &path], None);
+    }
     forbidden(&system, &["get", "lease", "meseta-leader"], None);
     for name in ["meseta-leader", &their_lease] {
         forbidden(&system, &["patch", "lease", name, "--type=merge", "-p", lease], None);

@@ -90,8 +90,8 @@ pub(super) struct Finished {
 
 impl Load {
     /// Begins; a client that gets no answer is followed by the next.
-    pub(super) fn start(cluster: &Cluster, clients: Vec<Client>) -> Self {
-        let witness = Arc::new(Witness::new(&cluster.directory().join("w")).unwrap());
+    pub(super) fn start(clients: Vec<Client>) -> Self {
+        let witness = Arc::new(Witness::new().unwrap());
         let observer = Observer::start(&clients).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let feeder = {
