@@ -22,7 +22,10 @@
 //!   looks at another store (or at a restored one) and must not conclude that what it misses was
 //!   deleted.
 
+pub mod embedded;
+mod envelope;
 pub mod memory;
+mod recent;
 mod watch;
 
 use std::fmt;
@@ -112,7 +115,7 @@ pub enum Change {
 }
 
 /// A promise to be renewed: keys put under it vanish when it is not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LeaseId(pub i64);
 
 /// One page of records under a prefix, in key order.

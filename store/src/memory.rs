@@ -23,14 +23,15 @@ use crate::{Change, Error, Expect, LeaseId, Page, Record, Store, Version, Watch}
 #[derive(Debug)]
 pub struct MemoryStore {
     shared: Arc<Shared>,
+    /// Kept apart from what watches hold, so that they end with the store.
+    signal: Arc<watch::Sender<Signal>>,
     generation: String,
 }
 
 /// What the store, its watches and its leases' timers look at.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    signal: watch::Sender<Signal>,
 }
 
 impl Default for MemoryStore {
@@ -43,9 +44,11 @@ impl MemoryStore {
     /// An empty store.
     #[must_use]
     pub fn new() -> Self {
-        let shared =
-            Shared { state: Mutex::default(), signal: watch::Sender::new(Signal::default()) };
-        Self { shared: Arc::new(shared), generation: crate::new_generation() }
+        Self {
+            shared: Arc::default(),
+            signal: Arc::new(watch::Sender::new(Signal::default())),
+            generation: crate::new_generation(),
+        }
     }
 }
 
@@ -55,12 +58,12 @@ impl Shared {
     }
 
     /// Runs `change` and wakes the watches if it committed something.
-    fn commit<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    fn commit<T>(&self, signal: &watch::Sender<Signal>, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         let result = change(&mut state);
         let newest = state.newest();
         // Under the lock, so that the signal never goes back.
-        self.signal.send_if_modified(|signal| {
+        signal.send_if_modified(|signal| {
             let grown = signal.newest != newest;
             signal.newest = newest;
             grown
@@ -76,7 +79,12 @@ impl History for Shared {
 }
 
 /// Waits for the end of a lease and carries it out, unless the store or the lease ended before.
-async fn expire(shared: Weak<Shared>, lease: LeaseId, mut end: Instant) {
+async fn expire(
+    shared: Weak<Shared>,
+    signal: Weak<watch::Sender<Signal>>,
+    lease: LeaseId,
+    mut end: Instant,
+) {
     loop {
         sleep_until(end).await;
         let Some(shared) = shared.upgrade() else { return };
@@ -87,9 +95,9 @@ async fn expire(shared: Weak<Shared>, lease: LeaseId, mut end: Instant) {
             Some(_) => break,
         }
     }
-    if let Some(shared) = shared.upgrade() {
+    if let (Some(shared), Some(signal)) = (shared.upgrade(), signal.upgrade()) {
         // It may have been revoked meanwhile, which is as good.
-        let _ended = shared.commit(|state| state.end_lease(lease));
+        let _ended = shared.commit(&signal, |state| state.end_lease(lease));
     }
 }
 
@@ -116,7 +124,7 @@ impl Store for MemoryStore {
     ) -> BoxFuture<'a, Result<Version, Error>> {
         async move {
             crate::check_limits(key, &change)?;
-            self.shared.commit(|state| state.write(key, expect, change))
+            self.shared.commit(&self.signal, |state| state.write(key, expect, change))
         }
         .boxed()
     }
@@ -124,7 +132,7 @@ impl Store for MemoryStore {
     fn watch<'a>(&'a self, prefix: &'a str, after: Version) -> BoxFuture<'a, Result<Watch, Error>> {
         async move {
             self.shared.lock().check_compacted(after)?;
-            let signal = self.shared.signal.subscribe();
+            let signal = self.signal.subscribe();
             Ok(crate::watch::watch(Arc::clone(&self.shared), signal, prefix, after))
         }
         .boxed()
@@ -136,7 +144,7 @@ impl Store for MemoryStore {
 
     fn request_progress(&self) -> BoxFuture<'_, Result<(), Error>> {
         async move {
-            self.shared.signal.send_modify(|signal| signal.asked += 1);
+            self.signal.send_modify(|signal| signal.asked += 1);
             Ok(())
         }
         .boxed()
@@ -149,7 +157,8 @@ impl Store for MemoryStore {
     fn grant_lease(&self, ttl_seconds: i64) -> BoxFuture<'_, Result<LeaseId, Error>> {
         async move {
             let (lease, end) = self.shared.lock().grant_lease(ttl_seconds, Instant::now());
-            tokio::spawn(expire(Arc::downgrade(&self.shared), lease, end));
+            let (shared, signal) = (Arc::downgrade(&self.shared), Arc::downgrade(&self.signal));
+            tokio::spawn(expire(shared, signal, lease, end));
             Ok(lease)
         }
         .boxed()
@@ -160,7 +169,7 @@ impl Store for MemoryStore {
     }
 
     fn revoke_lease(&self, lease: LeaseId) -> BoxFuture<'_, Result<(), Error>> {
-        async move { self.shared.commit(|state| state.end_lease(lease)) }.boxed()
+        async move { self.shared.commit(&self.signal, |state| state.end_lease(lease)) }.boxed()
     }
 
     fn generation(&self) -> &str {
