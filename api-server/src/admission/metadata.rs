@@ -1,0 +1,331 @@
+//! The metadata that every object has: what is the server's, and what must be right.
+
+mod syntax;
+
+use jiff::{Timestamp, Unit};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use syntax::{is_label, is_qualified_name, is_subdomain};
+
+use super::is_namespace;
+use crate::registry::Kind;
+use crate::status::{Cause, Failure};
+
+/// What of `generateName` is kept, so that name and suffix fit a label.
+const MAX_PREFIX_BYTES: usize = 58;
+/// Letters of a generated suffix: no vowels, so that no words come out; as Kubernetes'.
+const SUFFIX_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+/// Their number.
+const SUFFIX_LENGTH: usize = 5;
+/// All annotations of one object together.
+const MAX_ANNOTATION_BYTES: usize = 256 * 1024;
+/// The longest value of a label.
+const MAX_LABEL_BYTES: usize = 63;
+
+/// The time as it stands in metadata: whole seconds.
+pub(crate) fn time_value(now: Timestamp) -> Value {
+    now.round(Unit::Second).unwrap_or(now).to_string().into()
+}
+
+fn metadata_mut(object: &mut Value) -> &mut Map<String, Value> {
+    if !object["metadata"].is_object() {
+        object["metadata"] = Value::Object(Map::new());
+    }
+    object["metadata"].as_object_mut().expect("it was made one above")
+}
+
+/// Sets what is the server's in a new object.
+///
+/// # Errors
+/// 400 for another namespace than the path's, or a resource version.
+pub(super) fn begin(
+    kind: &Kind,
+    namespace: &str,
+    object: &mut Value,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let custom = kind.custom;
+    let metadata = metadata_mut(object);
+    let text = |name: &str| metadata.get(name).and_then(Value::as_str).unwrap_or_default();
+    if !text("resourceVersion").is_empty() {
+        let why = "resourceVersion should not be set on objects to be created";
+        return Err(Failure::bad_request(why));
+    }
+    if kind.namespaced {
+        check_namespace(text("namespace"), namespace)?;
+        metadata.insert("namespace".to_owned(), namespace.into());
+    } else {
+        metadata.shift_remove("namespace");
+    }
+    for name in [
+        "resourceVersion",
+        "selfLink",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "managedFields",
+    ] {
+        metadata.shift_remove(name);
+    }
+    drop_empty(metadata);
+    metadata.insert("uid".to_owned(), Uuid::new_v4().to_string().into());
+    metadata.insert("creationTimestamp".to_owned(), time_value(now));
+    if custom {
+        metadata.insert("generation".to_owned(), 1.into());
+    }
+    Ok(())
+}
+
+fn check_namespace(sent: &str, in_path: &str) -> Result<(), Failure> {
+    if sent.is_empty() || sent == in_path {
+        return Ok(());
+    }
+    let why = "the namespace of the provided object does not match the namespace sent on the request";
+    Err(Failure::bad_request(why))
+}
+
+/// Leaves out members that say nothing, as Go's encoder does.
+fn drop_empty(metadata: &mut Map<String, Value>) {
+    metadata.retain(|_, value| match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+        Value::Bool(_) | Value::Number(_) => true,
+    });
+}
+
+/// A name for `generateName`, another one at each call.
+pub(crate) fn generated_name(prefix: &str) -> String {
+    let cut = prefix.floor_char_boundary(prefix.len().min(MAX_PREFIX_BYTES));
+    let random = Uuid::new_v4();
+    let letter = |byte: &u8| char::from(SUFFIX_LETTERS[usize::from(*byte) % SUFFIX_LETTERS.len()]);
+    let suffix: String = random.as_bytes().iter().take(SUFFIX_LENGTH).map(letter).collect();
+    format!("{}{suffix}", &prefix[..cut])
+}
+
+/// Compares what identifies an object.
+///
+/// # Errors
+/// 400 for another name or namespace, 409 for another uid or resource version.
+pub(super) fn compare(kind: &Kind, old: &Value, new: &Value) -> Result<(), Failure> {
+    let text = |object: &Value, name: &str| {
+        object["metadata"][name].as_str().unwrap_or_default().to_owned()
+    };
+    let name = text(old, "name");
+    let sent = text(new, "name");
+    if sent.is_empty() {
+        return Err(Failure::bad_request(format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )));
+    }
+    if sent != name {
+        return Err(Failure::bad_request(format!(
+            "the name of the object ({sent}) does not match the name on the URL ({name})"
+        )));
+    }
+    if kind.namespaced {
+        check_namespace(&text(new, "namespace"), &text(old, "namespace"))?;
+    }
+    let (uid, sent) = (text(old, "uid"), text(new, "uid"));
+    if !sent.is_empty() && sent != uid {
+        let why = format!(
+            "Precondition failed: UID in precondition: {sent}, UID in object meta: {uid}"
+        );
+        return Err(Failure::conflict(kind, &name, &why));
+    }
+    let sent = text(new, "resourceVersion");
+    if sent.is_empty() || sent == text(old, "resourceVersion") {
+        return Ok(());
+    }
+    crate::request::params::version(&sent)?;
+    Err(Failure::modified(kind, &name))
+}
+
+/// Restores what is the server's from the version before.
+pub(super) fn carry_over(old: &Value, object: &mut Value) {
+    /// What only the server sets.
+    const OWN: [&str; 6] =
+        ["uid", "creationTimestamp", "generation", "resourceVersion", "namespace", "generateName"];
+    let metadata = metadata_mut(object);
+    metadata.shift_remove("managedFields");
+    metadata.shift_remove("selfLink");
+    drop_empty(metadata);
+    let restored = OWN.iter().chain(
+        // A client cannot undo a deletion, and a change of its time is a fault told later.
+        ["deletionTimestamp", "deletionGracePeriodSeconds"].iter().filter(|name| {
+            metadata.get(**name).is_none()
+        }),
+    );
+    let restored: Vec<&str> = restored.copied().collect();
+    for name in restored {
+        match old["metadata"].get(name) {
+            Some(value) => {
+                metadata.insert(name.to_owned(), value.clone());
+            }
+            None => {
+                metadata.shift_remove(name);
+            }
+        }
+    }
+}
+
+/// Marks an object for deletion; it goes when its finalizers are gone. `finalizers` replaces them.
+pub(crate) fn mark_for_deletion(
+    kind: &Kind,
+    object: &mut Value,
+    finalizers: Vec<String>,
+    now: Timestamp,
+) {
+    let metadata = metadata_mut(object);
+    if finalizers.is_empty() {
+        metadata.shift_remove("finalizers");
+    } else {
+        metadata.insert("finalizers".to_owned(), finalizers.into());
+    }
+    if metadata.get("deletionTimestamp").is_some() {
+        return;
+    }
+    metadata.insert("deletionTimestamp".to_owned(), time_value(now));
+    metadata.insert("deletionGracePeriodSeconds".to_owned(), 0.into());
+    if kind.custom {
+        let generation = metadata.get("generation").and_then(Value::as_i64).unwrap_or_default();
+        metadata.insert("generation".to_owned(), generation.saturating_add(1).into());
+    }
+}
+
+/// Everything that is wrong with the metadata.
+pub(super) fn faults(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Cause> {
+    let metadata = &object["metadata"];
+    let mut causes = Vec::new();
+    if old.is_none() {
+        name_faults(kind, metadata, &mut causes);
+    }
+    label_faults(metadata, &mut causes);
+    annotation_faults(metadata, &mut causes);
+    owner_faults(metadata, &mut causes);
+    finalizer_faults(metadata, old, &mut causes);
+    if let Some(old) = old {
+        let (before, after) =
+            (old["metadata"].get("deletionTimestamp"), metadata.get("deletionTimestamp"));
+        if let Some(after) = after
+            && before != Some(after)
+        {
+            let field = "metadata.deletionTimestamp";
+            causes.push(Cause::invalid(field, after, "field is immutable"));
+        }
+    }
+    causes
+}
+
+fn name_faults(kind: &Kind, metadata: &Value, causes: &mut Vec<Cause>) {
+    let text = |name: &str| metadata[name].as_str().unwrap_or_default();
+    let (name, prefix) = (text("name"), text("generateName"));
+    let (label, rule) = (is_namespace(kind), name_rule(kind));
+    let fits = |name: &str| if label { is_label(name) } else { is_subdomain(name) };
+    if !prefix.is_empty() && !fits(&format!("{prefix}x")) {
+        causes.push(Cause::invalid("metadata.generateName", &metadata["generateName"], rule));
+    }
+    if name.is_empty() {
+        let why = "name or generateName is required";
+        causes.push(Cause::required("metadata.name", why));
+    } else if !fits(name) {
+        causes.push(Cause::invalid("metadata.name", &metadata["name"], rule));
+    }
+}
+
+fn name_rule(kind: &Kind) -> &'static str {
+    if is_namespace(kind) {
+        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and \
+         must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex \
+         used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+    } else {
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or \
+         '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used \
+         for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+    }
+}
+
+fn label_faults(metadata: &Value, causes: &mut Vec<Cause>) {
+    const FIELD: &str = "metadata.labels";
+    for (name, value) in metadata["labels"].as_object().into_iter().flatten() {
+        if !is_qualified_name(name) {
+            causes.push(Cause::invalid(FIELD, &name.as_str().into(), syntax::QUALIFIED_NAME));
+        }
+        let text = value.as_str().unwrap_or_default();
+        if text.len() > MAX_LABEL_BYTES {
+            let why = format!("must be no more than {MAX_LABEL_BYTES} characters");
+            causes.push(Cause::invalid(FIELD, value, &why));
+        } else if !syntax::is_label_value(text) {
+            causes.push(Cause::invalid(FIELD, value, syntax::LABEL_VALUE));
+        }
+    }
+}
+
+fn annotation_faults(metadata: &Value, causes: &mut Vec<Cause>) {
+    const FIELD: &str = "metadata.annotations";
+    let mut bytes = 0;
+    for (name, value) in metadata["annotations"].as_object().into_iter().flatten() {
+        bytes += name.len() + value.as_str().map_or(0, str::len);
+        if !is_qualified_name(&name.to_lowercase()) {
+            causes.push(Cause::invalid(FIELD, &name.as_str().into(), syntax::QUALIFIED_NAME));
+        }
+    }
+    if bytes > MAX_ANNOTATION_BYTES {
+        causes.push(Cause::too_long(FIELD, MAX_ANNOTATION_BYTES));
+    }
+}
+
+fn owner_faults(metadata: &Value, causes: &mut Vec<Cause>) {
+    const FIELD: &str = "metadata.ownerReferences";
+    let owners = metadata["ownerReferences"].as_array().map_or(&[][..], Vec::as_slice);
+    for (index, owner) in owners.iter().enumerate() {
+        for name in ["apiVersion", "kind", "name", "uid"] {
+            if owner[name].as_str().is_none_or(str::is_empty) {
+                let field = format!("{FIELD}[{index}].{name}");
+                causes.push(Cause::invalid(field, &"".into(), &format!("{name} must not be empty")));
+            }
+        }
+    }
+    if owners.iter().filter(|owner| owner["controller"] == true).count() > 1 {
+        let why = "Only one reference can have Controller set to true";
+        causes.push(Cause::invalid(FIELD, &owners.to_vec().into(), why));
+    }
+}
+
+fn finalizer_faults(metadata: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
+    const FIELD: &str = "metadata.finalizers";
+    let list = |metadata: &Value| -> Vec<String> {
+        let list = metadata["finalizers"].as_array().map_or(&[][..], Vec::as_slice);
+        list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let finalizers = list(metadata);
+    for name in &finalizers {
+        if !is_qualified_name(name) {
+            causes.push(Cause::invalid(FIELD, &name.as_str().into(), syntax::QUALIFIED_NAME));
+        }
+    }
+    let has = |name: &str| finalizers.iter().any(|own| own == name);
+    if has("orphan") && has("foregroundDeletion") {
+        let why = "finalizer orphan and foregroundDeletion cannot be both set";
+        causes.push(Cause::invalid(FIELD, &finalizers.clone().into(), why));
+    }
+    if let Some(old) = old
+        && old["metadata"].get("deletionTimestamp").is_some()
+    {
+        let before = list(&old["metadata"]);
+        let added: Vec<String> =
+            finalizers.iter().filter(|name| !before.contains(name)).map(|n| format!("{n:?}")).collect();
+        if !added.is_empty() {
+            causes.push(Cause::forbidden(
+                FIELD,
+                &format!(
+                    "no new finalizers can be added if the object is being deleted, found new \
+                     finalizers []string{{{}}}",
+                    added.join(", ")
+                ),
+            ));
+        }
+    }
+}
