@@ -44,7 +44,7 @@ use self::queue::{Command, Queue};
 use self::tables::Snapshot;
 use self::writer::Writer;
 use crate::recent::Recent;
-use crate::watch::{Batch, History, Signal};
+use crate::watch::{Batch, History, PROGRESS_INTERVAL, Signal};
 use crate::{Change, Error, Expect, LeaseId, Page, Record, Store, Version, Watch};
 
 /// Writes in one commit at most: half of the positions, so that the other half is there for the
@@ -215,7 +215,8 @@ impl Store for EmbeddedStore {
         async move {
             self.shared.read(move |snapshot| snapshot.check_compacted(after)).await?;
             let signal = self.signal.subscribe();
-            Ok(crate::watch::watch(Arc::clone(&self.shared), signal, prefix, after))
+            let history = Arc::clone(&self.shared);
+            Ok(crate::watch::watch(history, signal, prefix, after, Some(PROGRESS_INTERVAL)))
         }
         .boxed()
     }

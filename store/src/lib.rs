@@ -22,10 +22,13 @@
 //!   looks at another store (or at a restored one) and must not conclude that what it misses was
 //!   deleted.
 
+mod cause;
 pub mod embedded;
 mod envelope;
+pub mod etcd;
 pub mod memory;
 mod recent;
+mod room;
 mod watch;
 
 use std::fmt;

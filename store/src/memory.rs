@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use self::state::State;
-use crate::watch::{Batch, History, Signal};
+use crate::watch::{Batch, History, PROGRESS_INTERVAL, Signal};
 use crate::{Change, Error, Expect, LeaseId, Page, Record, Store, Version, Watch};
 
 /// A store that is gone when it is dropped.
@@ -133,7 +133,8 @@ impl Store for MemoryStore {
         async move {
             self.shared.lock().check_compacted(after)?;
             let signal = self.signal.subscribe();
-            Ok(crate::watch::watch(Arc::clone(&self.shared), signal, prefix, after))
+            let history = Arc::clone(&self.shared);
+            Ok(crate::watch::watch(history, signal, prefix, after, Some(PROGRESS_INTERVAL)))
         }
         .boxed()
     }

@@ -21,7 +21,6 @@ pub(crate) enum Entry {
     /// A change.
     Event(Event),
     /// A change whose value is corrupt; it concerns only those who watch its key.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only what others write can be corrupt"))]
     Corrupt {
         /// Where.
         key: String,
@@ -50,7 +49,7 @@ impl Entry {
     }
 
     /// About what it takes in memory.
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let held = match self {
             Self::Event(event) => {
                 let previous = event.previous.as_ref();
@@ -134,7 +133,24 @@ impl Recent {
             return None;
         }
         let from = ring.entries.partition_point(|entry| entry.version() <= after);
-        Some(batch(ring.entries.range(from..), prefix, ring.newest))
+        Some(batch(ring.entries.range(from..), prefix, ring.newest, BATCH_EVENTS))
+    }
+
+    /// Every event of commit `revision` in order, or nothing where not all of them can be here.
+    pub(crate) fn commit(&self, revision: u64) -> Option<Vec<Entry>> {
+        let ring = self.read();
+        let begin = Version::new(revision, 0);
+        if ring.floor >= begin || ring.newest < Version::end_of(revision) {
+            return None;
+        }
+        let from = ring.entries.partition_point(|entry| entry.version() < begin);
+        let rest = ring.entries.range(from..);
+        Some(rest.take_while(|entry| entry.version().revision() == revision).cloned().collect())
+    }
+
+    /// Before this version it knows nothing.
+    pub(crate) fn floor(&self) -> Version {
+        self.read().floor
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Ring> {
@@ -146,11 +162,12 @@ impl Recent {
     }
 }
 
-/// The first of `entries` under `prefix`, where no others are up to `newest`.
+/// The first `limit` of `entries` under `prefix`; besides them nothing happened up to `newest`.
 pub(crate) fn batch<'a>(
     entries: impl IntoIterator<Item = &'a Entry>,
     prefix: &str,
     newest: Version,
+    limit: usize,
 ) -> Result<Batch, Error> {
     let mut events: Vec<Event> = Vec::new();
     let matching = entries.into_iter().filter(|entry| entry.key().starts_with(prefix));
@@ -166,12 +183,12 @@ pub(crate) fn batch<'a>(
                 return Ok(Batch { events, through });
             }
         }
-        if events.len() == BATCH_EVENTS {
+        if events.len() == limit {
             break;
         }
     }
     let through = match events.last() {
-        Some(last) if events.len() == BATCH_EVENTS => last.version,
+        Some(last) if events.len() == limit => last.version,
         _ => newest,
     };
     Ok(Batch { events, through })

@@ -25,7 +25,7 @@ use crate::{Error, Event, Version, Watch, WatchItem};
 /// and free beside real events.
 pub(crate) const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Events read from the history at once: enough to make the read cheap, few enough to keep a batch
+/// Events read from memory at once: enough to make the read cheap, few enough to keep a batch
 /// of large records small.
 pub(crate) const BATCH_EVENTS: usize = 128;
 
@@ -59,15 +59,26 @@ pub(crate) trait History: Send + Sync + 'static {
 
 /// A watch of `prefix` after version `after`. Ends with an error when the other end of `signal` is
 /// dropped, that is, with its store.
+///
+/// After `idle` it says by itself how far it is; a store that may be cut off from its truth gives
+/// none and asks its watches instead, through the signal, whenever it hears from it.
 pub(crate) fn watch<H: History>(
     history: Arc<H>,
     signal: Receiver<Signal>,
     prefix: &str,
     after: Version,
+    idle: Option<Duration>,
 ) -> Watch {
     let asked = signal.borrow().asked;
-    let place =
-        Place { history, signal, prefix: prefix.to_owned(), after, ready: VecDeque::new(), asked };
+    let place = Place {
+        history,
+        signal,
+        prefix: prefix.to_owned(),
+        after,
+        ready: VecDeque::new(),
+        asked,
+        idle,
+    };
     Box::pin(stream::try_unfold(place, |mut place| async move {
         let item = place.next().await?;
         Ok(Some((item, place)))
@@ -85,6 +96,7 @@ struct Place<H> {
     ready: VecDeque<Event>,
     /// The last wish for progress that was seen to.
     asked: u64,
+    idle: Option<Duration>,
 }
 
 impl<H: History> Place<H> {
@@ -94,9 +106,9 @@ impl<H: History> Place<H> {
                 return Ok(WatchItem::Event(event));
             }
             // Before the read, so that a commit after it wakes this watch again.
-            let asked = self.signal.borrow_and_update().asked;
+            let Signal { newest, asked } = *self.signal.borrow_and_update();
             let batch = self.history.read(&self.prefix, self.after).await?;
-            let caught_up = batch.events.is_empty();
+            let caught_up = batch.events.is_empty() && batch.through >= newest;
             // A watch may begin in the future; until then there is no progress.
             let begun = batch.through >= self.after;
             self.after = self.after.max(batch.through);
@@ -108,7 +120,8 @@ impl<H: History> Place<H> {
                 self.asked = asked;
                 return Ok(WatchItem::Progress(self.after));
             }
-            match timeout(PROGRESS_INTERVAL, self.signal.changed()).await {
+            let idle = self.idle.unwrap_or(Duration::MAX);
+            match timeout(idle, self.signal.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(closed)) => return Err(Error::Unavailable(Box::new(closed))),
                 Err(_idle) if begun => return Ok(WatchItem::Progress(self.after)),

@@ -1,20 +1,14 @@
 //! What waits for the writer.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use super::{MAX_GROUP_BYTES, MAX_GROUP_WRITES, unavailable};
+use crate::room::{self, Room, Taken};
 use crate::{Change, Error, Expect, LeaseId, Version};
-
-/// Bytes that may wait, counting [`COMMAND_BYTES`] for each command; who comes then waits outside.
-/// A few groups are enough to keep the writer busy.
-const QUEUE_BYTES: usize = 32 << 20;
-/// What a command takes beside its value, generously; with it the queue holds 16,384 at most.
-const COMMAND_BYTES: usize = 2048;
 
 /// What the writer can be asked for; each is what the method of [`crate::Store`] says.
 #[derive(Debug)]
@@ -41,9 +35,8 @@ pub(super) type Answer = Result<Done, Error>;
 impl Command {
     fn value_bytes(&self) -> usize {
         match self {
-            Self::Write { change: Change::Put { value, .. }, .. } => value.len(),
-            Self::Write { change: Change::Delete, .. }
-            | Self::Compact { .. }
+            Self::Write { change, .. } => room::value_bytes(change),
+            Self::Compact { .. }
             | Self::Grant { .. }
             | Self::Renew { .. }
             | Self::Revoke { .. } => 0,
@@ -57,7 +50,7 @@ pub(super) struct Waiting {
     pub(super) command: Command,
     reply: oneshot::Sender<Answer>,
     /// Given back when it is answered.
-    _room: OwnedSemaphorePermit,
+    _room: Taken,
 }
 
 impl Waiting {
@@ -73,7 +66,7 @@ impl Waiting {
 pub(super) struct Queue {
     /// `None` once closed.
     sender: Option<mpsc::Sender<Waiting>>,
-    room: Arc<Semaphore>,
+    room: Room,
 }
 
 /// The writer's end.
@@ -83,15 +76,12 @@ pub(super) struct Commands(mpsc::Receiver<Waiting>);
 impl Queue {
     pub(super) fn new() -> (Self, Commands) {
         let (sender, receiver) = mpsc::channel();
-        let room = Arc::new(Semaphore::new(QUEUE_BYTES));
-        (Self { sender: Some(sender), room }, Commands(receiver))
+        (Self { sender: Some(sender), room: Room::new() }, Commands(receiver))
     }
 
     /// Waits for room, leaves the command there and waits for its answer.
     pub(super) async fn ask(&self, command: Command) -> Answer {
-        let bytes = u32::try_from(command.value_bytes() + COMMAND_BYTES)
-            .expect("values are bounded by MAX_VALUE_BYTES");
-        let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.map_err(unavailable)?;
+        let room = self.room.take(command.value_bytes()).await;
         let (reply, answer) = oneshot::channel();
         let sender = self.sender.as_ref().expect("the queue is closed only with its store");
         // Not what could not be sent as the cause: errors are logged, values are not.

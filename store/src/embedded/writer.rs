@@ -19,6 +19,7 @@ use super::group::{self, Group, Outcome};
 use super::leases::Leases;
 use super::queue::{Answer, Command, Commands, Done, Waiting};
 use super::{Closed, Shared, engine, tables, unavailable};
+use crate::cause::Cause;
 use crate::watch::Signal;
 use crate::{Error, LeaseId};
 
@@ -59,23 +60,7 @@ enum Progress {
 struct Failure {
     /// Whether it is certain that nothing was written, because there was no room.
     no_space: bool,
-    cause: Cause,
-}
-
-/// One cause that many callers are told of.
-#[derive(Clone, Debug)]
-struct Cause(Arc<Error>);
-
-impl std::fmt::Display for Cause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl StdError for Cause {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source()
-    }
+    cause: Cause<Error>,
 }
 
 impl Failure {
@@ -257,6 +242,6 @@ impl Writer {
         }
         let untouched = reopened.is_ok() && self.shared.recent.newest() == before;
         let no_space = untouched && matches!(error, Error::NoSpace(_));
-        Failure { no_space, cause: Cause(Arc::new(error)) }
+        Failure { no_space, cause: Cause::new(error) }
     }
 }

@@ -22,6 +22,9 @@ macro_rules! against_all {
         mod embedded { $(#[tokio::test(flavor = "multi_thread")] async fn $test() {
             super::$test(super::Subject::new(super::Kind::Embedded).await).await;
         })* }
+        mod etcd { $(#[tokio::test(flavor = "multi_thread")] async fn $test() {
+            super::$test(super::Subject::new(super::Kind::Etcd).await).await;
+        })* }
     };
 }
 

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
 mod contract;
+mod etcd_server;
 mod kill;
 mod model;
 mod stores;

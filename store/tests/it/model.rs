@@ -186,14 +186,8 @@ impl Pair {
             if *after < self.compacted {
                 continue;
             }
-            let theirs = self
-                .reference
-                .events(
-                    "/a",
-                    *after_theirs,
-                    Version(u64::from(u32::MAX)).min(self.reference.version().await.unwrap()),
-                )
-                .await;
+            let newest_theirs = self.reference.version().await.unwrap();
+            let theirs = self.reference.events("/a", *after_theirs, newest_theirs).await;
             let ours = self.subject.store.events("/a", *after, newest).await;
             let ours: Vec<Event> = ours
                 .into_iter()
@@ -235,4 +229,9 @@ fn random_histories_in_memory_are_those_of_the_reference() {
 #[test]
 fn random_histories_in_the_embedded_store_are_those_of_the_reference() {
     compare(Kind::Embedded, 48);
+}
+
+#[test]
+fn random_histories_in_etcd_are_those_of_the_reference() {
+    compare(Kind::Etcd, 8);
 }

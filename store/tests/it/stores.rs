@@ -13,6 +13,8 @@ use meseta_store::{
 };
 use tempfile::TempDir;
 
+use crate::etcd_server::Server;
+
 /// What a test waits for at most; generous, since other tests load the machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -21,7 +23,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) enum Kind {
     Memory,
     Embedded,
+    Etcd,
 }
+
+/// Where stores are in etcd.
+pub(crate) const PREFIX: &str = "/meseta";
 
 /// A new store with what it lives in.
 pub(crate) struct Subject {
@@ -34,11 +40,16 @@ pub(crate) struct Subject {
 enum Place {
     Nowhere,
     Directory(TempDir),
+    Server(Server),
 }
 
 impl Subject {
     pub(crate) async fn new(kind: Kind) -> Self {
         let (store, place): (Arc<dyn Store>, _) = match kind {
+            Kind::Etcd => {
+                let server = Server::start(&["--unsafe-no-fsync"]).await;
+                (Arc::new(server.store(PREFIX).await), Place::Server(server))
+            }
             Kind::Memory => (Arc::new(MemoryStore::new()), Place::Nowhere),
             Kind::Embedded => {
                 let directory = TempDir::new().unwrap();
@@ -57,6 +68,10 @@ impl Subject {
         let Self { kind, store, place } = self;
         let store: Arc<dyn Store> = match &place {
             Place::Nowhere => store,
+            Place::Server(server) => {
+                drop(store);
+                Arc::new(server.store(PREFIX).await)
+            }
             Place::Directory(directory) => {
                 drop(store);
                 Arc::new(EmbeddedStore::open(directory.path()).unwrap())
