@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use decode::{decode, parse};
 pub(crate) use fields::{Fields, Origin};
-pub(crate) use metadata::{generated_name, mark_for_deletion, time_value};
+pub(crate) use metadata::{generated_name, time_value};
 pub(crate) use patch::Patch;
 
 use crate::registry::Kind;
@@ -58,9 +58,8 @@ pub(crate) fn is_namespace(kind: &Kind) -> bool {
 
 /// Whether finalizers hold an object that is being deleted.
 pub(crate) fn is_held(kind: &Kind, object: &Value) -> bool {
-    let holds = |list: Option<&Value>| {
-        list.and_then(Value::as_array).is_some_and(|list| !list.is_empty())
-    };
+    let holds =
+        |list: Option<&Value>| list.and_then(Value::as_array).is_some_and(|list| !list.is_empty());
     holds(object.pointer("/metadata/finalizers"))
         || (is_namespace(kind) && holds(object.pointer("/spec/finalizers")))
 }
@@ -91,12 +90,7 @@ pub(crate) fn create(
 ///
 /// # Errors
 /// 400 for what is no object of the kind or has another name, 409 for another uid or version, 422.
-pub(crate) fn update(
-    kind: &Kind,
-    part: Part,
-    old: &Value,
-    new: Value,
-) -> Result<Value, Failure> {
+pub(crate) fn update(kind: &Kind, part: Part, old: &Value, new: Value) -> Result<Value, Failure> {
     decode::check_type(kind, &new)?;
     metadata::compare(kind, old, &new)?;
     let mut object = match part {
@@ -116,6 +110,21 @@ pub(crate) fn update(
         object["metadata"]["generation"] = generation.saturating_add(1).into();
     }
     Ok(object)
+}
+
+/// Marks an object for deletion; it goes when nothing holds it. `finalizers` replaces its own.
+pub(crate) fn mark_for_deletion(
+    kind: &Kind,
+    object: &mut Value,
+    finalizers: Vec<String>,
+    now: Timestamp,
+) {
+    metadata::mark_for_deletion(kind, object, finalizers, now);
+    if is_namespace(kind)
+        && let Some(status) = member(object, "status")
+    {
+        status.insert("phase".to_owned(), "Terminating".into());
+    }
 }
 
 fn main_part(kind: &Kind, old: &Value, mut new: Value) -> Value {
@@ -173,7 +182,10 @@ fn default(kind: &Kind, object: &mut Value) {
 
 /// Whether anything outside the metadata differs, and outside the status if that is separate.
 fn changes_generation(kind: &Kind, old: &Value, new: &Value) -> bool {
-    fn counted<'a>(kind: &Kind, object: &'a Value) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    fn counted<'a>(
+        kind: &Kind,
+        object: &'a Value,
+    ) -> impl Iterator<Item = (&'a String, &'a Value)> {
         let separate_status = kind.status_subresource;
         object.as_object().into_iter().flat_map(Map::iter).filter(move |(name, _)| {
             name.as_str() != "metadata" && !(separate_status && name.as_str() == "status")
@@ -191,7 +203,7 @@ fn finish(kind: &Kind, object: &mut Value, old: Option<&Value>) -> Result<(), Fa
     }
     causes.extend(builtin::faults(kind, object, old));
     if causes.is_empty()
-        && kind.custom
+        && kind.group == meseta_crds::GROUP
         && let Err(errors) = meseta_crds::validate::admit(&kind.kind, object, old)
     {
         causes.extend(errors.into_iter().map(|error| Cause {

@@ -77,9 +77,7 @@ fn agent(identity: &Identity) -> Option<&str> {
 
 fn authorize_agent(agent: &str, wanted: &Attributes<'_>) -> Decision {
     let allowed = |allowed: bool| if allowed { Decision::Allow } else { Decision::Deny };
-    let task_of = |scope| {
-        Decision::AllowIf(Condition::TaskOf { agent: agent.to_owned(), scope })
-    };
+    let task_of = |scope| Decision::AllowIf(Condition::TaskOf { agent: agent.to_owned(), scope });
     let named = |name: String| Decision::AllowIf(Condition::Named(name));
     match (wanted.group, wanted.resource, wanted.subresource, wanted.verb) {
         (GROUP, "agents", "", Verb::Create) => named(agent.to_owned()),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::admission;
 use crate::object::Object;
+use crate::registry::Origin;
 use crate::server::Server;
 use crate::status::Failure;
 use crate::storage::{Resource, Step};
@@ -36,8 +37,10 @@ pub(crate) async fn run(server: &Server) -> Result<(), Failure> {
     let definitions = server
         .resource("apiextensions.k8s.io", "v1", "customresourcedefinitions")
         .expect("definitions are a built-in kind");
-    for definition in meseta_crds::definitions::all() {
-        define(server, definitions, &definition).await?;
+    for kind in server.registry.kinds() {
+        if let Origin::Definition(definition) = &kind.origin {
+            define(server, definitions, definition).await?;
+        }
     }
     Ok(())
 }

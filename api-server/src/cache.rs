@@ -139,7 +139,11 @@ impl Cache {
     ///
     /// # Errors
     /// 504 after [`MAX_WAIT`]; 503 where the store does not answer.
-    pub(crate) async fn wait_for(&self, store: &dyn Store, version: Version) -> Result<(), Failure> {
+    pub(crate) async fn wait_for(
+        &self,
+        store: &dyn Store,
+        version: Version,
+    ) -> Result<(), Failure> {
         let mut reached = self.version.subscribe();
         let deadline = Instant::now() + MAX_WAIT;
         while *reached.borrow_and_update() < version {
@@ -148,13 +152,16 @@ impl Cache {
             }
             store.request_progress().await.map_err(crate::storage::failure)?;
             // A change is looked at above; a timeout asks again.
-            drop(tokio::time::timeout(PROGRESS_INTERVAL, async {
-                while *reached.borrow_and_update() < version {
-                    if reached.changed().await.is_err() {
-                        std::future::pending::<()>().await;
+            drop(
+                tokio::time::timeout(PROGRESS_INTERVAL, async {
+                    while *reached.borrow_and_update() < version {
+                        if reached.changed().await.is_err() {
+                            std::future::pending::<()>().await;
+                        }
                     }
-                }
-            }).await);
+                })
+                .await,
+            );
         }
         Ok(())
     }

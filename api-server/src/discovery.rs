@@ -12,9 +12,8 @@ use meseta_crds::{LIVE_GROUP, VERSION};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::admission::is_namespace;
 use crate::registry::{Kind, Registry, api_version};
-
-const STATUS_VERBS: [&str; 3] = ["get", "patch", "update"];
 
 /// `GET /api`.
 pub(crate) fn legacy_api() -> Value {
@@ -126,6 +125,13 @@ fn group_members((group, version): (&str, &str)) -> Map<String, Value> {
     members
 }
 
+/// The subresources of a kind, with their verbs.
+fn subresources(kind: &Kind) -> Vec<(&'static str, &'static [&'static str])> {
+    let finalize = is_namespace(kind).then_some(("finalize", &["update"] as &[_]));
+    let status = kind.status_subresource.then_some(("status", &["get", "patch", "update"] as &[_]));
+    finalize.into_iter().chain(status).collect()
+}
+
 fn legacy_entries(kind: &Kind) -> Vec<Value> {
     let mut entry = json!({
         "name": kind.plural,
@@ -135,17 +141,16 @@ fn legacy_entries(kind: &Kind) -> Vec<Value> {
         "verbs": kind.verbs,
     });
     add_names(&mut entry, kind);
-    let mut entries = vec![entry];
-    if kind.status_subresource {
-        entries.push(json!({
-            "name": format!("{}/status", kind.plural),
+    let subresources = subresources(kind).into_iter().map(|(subresource, verbs)| {
+        json!({
+            "name": format!("{}/{subresource}", kind.plural),
             "singularName": "",
             "namespaced": kind.namespaced,
             "kind": kind.kind,
-            "verbs": STATUS_VERBS,
-        }));
-    }
-    entries
+            "verbs": verbs,
+        })
+    });
+    std::iter::once(entry).chain(subresources).collect()
 }
 
 fn add_names(entry: &mut Value, kind: &Kind) {
@@ -199,10 +204,12 @@ fn aggregated_entry(kind: &Kind) -> Value {
         "verbs": kind.verbs,
     });
     add_names(&mut entry, kind);
-    if kind.status_subresource {
-        entry["subresources"] = json!([
-            { "subresource": "status", "responseKind": response_kind, "verbs": STATUS_VERBS },
-        ]);
+    let subresources = subresources(kind);
+    if !subresources.is_empty() {
+        let described = subresources.into_iter().map(|(name, verbs)| {
+            json!({ "subresource": name, "responseKind": response_kind, "verbs": verbs })
+        });
+        entry["subresources"] = described.collect();
     }
     entry
 }

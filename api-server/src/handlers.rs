@@ -33,7 +33,13 @@ fn wanted(request: &Request<'_>) -> Result<Wanted, Failure> {
 }
 
 /// An answer with one object.
-fn object(status: StatusCode, kind: &Kind, body: &Body, version: Version, wanted: Wanted) -> Response {
+fn object(
+    status: StatusCode,
+    kind: &Kind,
+    body: &Body,
+    version: Version,
+    wanted: Wanted,
+) -> Response {
     let mut json = Vec::new();
     write_object(kind, body, version, wanted.form, true, &mut json);
     answer::encoded(status, wanted.encoding, json)
@@ -102,11 +108,7 @@ fn differ_in_finalizers_only(old: &Value, new: &Value) -> bool {
 ///
 /// # Errors
 /// 403.
-fn check_placement(
-    request: &Request<'_>,
-    old: Option<&Value>,
-    new: &Value,
-) -> Result<(), Failure> {
+fn check_placement(request: &Request<'_>, old: Option<&Value>, new: &Value) -> Result<(), Failure> {
     let kind = request.kind();
     if (kind.group.as_str(), kind.plural.as_str()) != (meseta_crds::GROUP, "tasks") {
         return Ok(());

@@ -48,6 +48,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures::future::{BoxFuture, try_join_all};
 use http::{Request, Response};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use meseta_serve::Identity;
 use meseta_store::Store;
 use tokio_util::sync::CancellationToken;
@@ -65,6 +66,8 @@ use crate::server::Server;
 pub struct Options {
     /// How control planes dial agents, for logs; without it they are refused with 503.
     pub agents: Option<meseta_serve::Client>,
+    /// Kinds to serve beside the built-in ones and Meseta's own.
+    pub definitions: Vec<CustomResourceDefinition>,
 }
 
 /// Why a server did not start.
@@ -110,9 +113,10 @@ impl ApiServer {
         options: Options,
         shutdown: CancellationToken,
     ) -> Result<Self, Error> {
-        let Options { agents } = options;
+        let Options { agents, definitions } = options;
         let live = Live::new(agents);
-        let server = Server::new(Arc::clone(&store), Registry::new(), live, shutdown.clone());
+        let registry = Registry::of([meseta_crds::definitions::all(), definitions].concat());
+        let server = Server::new(Arc::clone(&store), registry, live, shutdown.clone());
         let server = Arc::new(server);
         let caches = server.resources().iter().map(|resource| &resource.cache);
         try_join_all(caches.map(|cache| cache.start(Arc::clone(&store), shutdown.clone()))).await?;

@@ -77,12 +77,7 @@ impl Live {
             return Err(Failure::method_not_allowed());
         }
         authorize(identity, objects, verb)?;
-        let call = Call {
-            server,
-            query,
-            namespace: &objects.namespace,
-            name: &objects.name,
-        };
+        let call = Call { server, query, namespace: &objects.namespace, name: &objects.name };
         live.serve(call).await
     }
 }

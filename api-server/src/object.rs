@@ -187,8 +187,7 @@ impl Body {
 
     /// The whole object, parsed, showing `version`.
     pub(crate) fn value_at(&self, version: Version) -> Value {
-        let mut value: Value =
-            serde_json::from_slice(&self.bytes).expect("it was made from JSON");
+        let mut value: Value = serde_json::from_slice(&self.bytes).expect("it was made from JSON");
         if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
             metadata.insert("resourceVersion".to_owned(), version.to_string().into());
         }

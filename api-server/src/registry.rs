@@ -46,7 +46,6 @@ pub(crate) struct Kind {
     pub namespaced: bool,
     /// Whether `status` is written by its own path only.
     pub status_subresource: bool,
-    pub scale_subresource: bool,
     /// Whether it comes from a definition.
     pub custom: bool,
     /// What field selectors may name, beside name and namespace.
@@ -90,7 +89,7 @@ impl Kind {
     }
 
     /// The kind of a definition, in its storage version; none where no version is stored.
-    fn custom(definition: &CustomResourceDefinition) -> Option<Self> {
+    fn custom(definition: CustomResourceDefinition) -> Option<Self> {
         let spec = &definition.spec;
         let version = spec.versions.iter().find(|version| version.storage)?;
         let names = &spec.names;
@@ -108,7 +107,6 @@ impl Kind {
             categories: names.categories.clone().unwrap_or_default(),
             namespaced: spec.scope == "Namespaced",
             status_subresource: subresources.is_some_and(|both| both.status.is_some()),
-            scale_subresource: false,
             custom: true,
             selectable_fields: selectable.map(|field| FieldPath::new(&field.json_path)).collect(),
             verbs: CUSTOM_VERBS,
@@ -116,7 +114,7 @@ impl Kind {
             columns: table::custom_columns(
                 version.additional_printer_columns.as_deref().unwrap_or_default(),
             ),
-            origin: Origin::Definition(Box::new(definition.clone())),
+            origin: Origin::Definition(Box::new(definition)),
         })
     }
 }
@@ -135,13 +133,14 @@ pub(crate) struct Registry {
 
 impl Registry {
     /// The built-in kinds and those of Meseta.
+    #[cfg(test)]
     pub(crate) fn new() -> Self {
-        Self::of(&meseta_crds::definitions::all())
+        Self::of(meseta_crds::definitions::all())
     }
 
     /// The built-in kinds and those of `definitions`.
-    pub(crate) fn of(definitions: &[CustomResourceDefinition]) -> Self {
-        let custom = definitions.iter().filter_map(Kind::custom);
+    pub(crate) fn of(definitions: Vec<CustomResourceDefinition>) -> Self {
+        let custom = definitions.into_iter().filter_map(Kind::custom);
         let kinds = built_in::kinds().into_iter().chain(custom).map(Arc::new).collect();
         Self { kinds, documents: OnceLock::new() }
     }
@@ -152,6 +151,7 @@ impl Registry {
     }
 
     /// The kind at `/apis/{group}/{version}/{plural}`.
+    #[cfg(test)]
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Kind>> {
         self.kinds
             .iter()

@@ -173,11 +173,6 @@ impl Failure {
         Self::refused(group, resource, name, &why)
     }
 
-    /// 403 by the authorizer, for a path that is no resource.
-    pub(crate) fn forbidden_path(user: &str, verb: &str, path: &str) -> Self {
-        Self::new(403, "Forbidden", format!("forbidden: User {user:?} cannot {verb} path {path:?}"))
-    }
-
     /// 403 for a reason of its own, such as a namespace that must not be deleted.
     pub(crate) fn forbidden_because(kind: &Kind, name: &str, why: &str) -> Self {
         Self::refused(&kind.group, &kind.plural, name, why)

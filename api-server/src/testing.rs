@@ -1,6 +1,6 @@
 //! What unit tests of several modules begin with.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use meseta_store::Version;
 use serde_json::{Value, json};
@@ -8,10 +8,17 @@ use serde_json::{Value, json};
 use crate::object::{Body, Object};
 use crate::registry::{Kind, Registry};
 
+static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::new);
+
+/// The served kind of this name.
+pub(crate) fn kind(name: &str) -> Arc<Kind> {
+    let found = REGISTRY.kinds().iter().find(|kind| kind.kind == name);
+    Arc::clone(found.expect("it is served"))
+}
+
 /// The kind of tasks.
 pub(crate) fn task_kind() -> Arc<Kind> {
-    let registry = Registry::new();
-    Arc::clone(registry.find("meseta.dev", "v1alpha1", "tasks").expect("tasks are served"))
+    kind("Task")
 }
 
 /// A task in the namespace `default`, with `patch` merged into it.

@@ -91,11 +91,14 @@ pub(super) fn faults(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Ca
     match core(kind) {
         "ConfigMap" => {
             let mut causes = frozen(object, old, &["data", "binaryData"]);
-            let bytes = bytes(&object["data"], str::len) + bytes(&object["binaryData"], decoded_len);
+            let bytes =
+                bytes(&object["data"], str::len) + bytes(&object["binaryData"], decoded_len);
             causes.extend((bytes > MAX_DATA_BYTES).then(|| Cause::too_long("[]", MAX_DATA_BYTES)));
-            let both = object["data"].as_object().into_iter().flatten().filter(|(name, _)| {
-                object["binaryData"].get(name.as_str()).is_some()
-            });
+            let both = object["data"]
+                .as_object()
+                .into_iter()
+                .flatten()
+                .filter(|(name, _)| object["binaryData"].get(name.as_str()).is_some());
             for (name, _) in both {
                 let why = "duplicate of key present in binaryData";
                 causes.push(Cause::invalid(format!("data[{name}]"), &name.as_str().into(), why));

@@ -81,7 +81,8 @@ fn check_namespace(sent: &str, in_path: &str) -> Result<(), Failure> {
     if sent.is_empty() || sent == in_path {
         return Ok(());
     }
-    let why = "the namespace of the provided object does not match the namespace sent on the request";
+    let why =
+        "the namespace of the provided object does not match the namespace sent on the request";
     Err(Failure::bad_request(why))
 }
 
@@ -130,9 +131,8 @@ pub(super) fn compare(kind: &Kind, old: &Value, new: &Value) -> Result<(), Failu
     }
     let (uid, sent) = (text(old, "uid"), text(new, "uid"));
     if !sent.is_empty() && sent != uid {
-        let why = format!(
-            "Precondition failed: UID in precondition: {sent}, UID in object meta: {uid}"
-        );
+        let why =
+            format!("Precondition failed: UID in precondition: {sent}, UID in object meta: {uid}");
         return Err(Failure::conflict(kind, &name, &why));
     }
     let sent = text(new, "resourceVersion");
@@ -154,9 +154,9 @@ pub(super) fn carry_over(old: &Value, object: &mut Value) {
     drop_empty(metadata);
     let restored = OWN.iter().chain(
         // A client cannot undo a deletion, and a change of its time is a fault told later.
-        ["deletionTimestamp", "deletionGracePeriodSeconds"].iter().filter(|name| {
-            metadata.get(**name).is_none()
-        }),
+        ["deletionTimestamp", "deletionGracePeriodSeconds"]
+            .iter()
+            .filter(|name| metadata.get(**name).is_none()),
     );
     let restored: Vec<&str> = restored.copied().collect();
     for name in restored {
@@ -171,8 +171,8 @@ pub(super) fn carry_over(old: &Value, object: &mut Value) {
     }
 }
 
-/// Marks an object for deletion; it goes when its finalizers are gone. `finalizers` replaces them.
-pub(crate) fn mark_for_deletion(
+/// Sets the time of deletion, and the finalizers.
+pub(super) fn mark_for_deletion(
     kind: &Kind,
     object: &mut Value,
     finalizers: Vec<String>,
@@ -284,7 +284,11 @@ fn owner_faults(metadata: &Value, causes: &mut Vec<Cause>) {
         for name in ["apiVersion", "kind", "name", "uid"] {
             if owner[name].as_str().is_none_or(str::is_empty) {
                 let field = format!("{FIELD}[{index}].{name}");
-                causes.push(Cause::invalid(field, &"".into(), &format!("{name} must not be empty")));
+                causes.push(Cause::invalid(
+                    field,
+                    &"".into(),
+                    &format!("{name} must not be empty"),
+                ));
             }
         }
     }
@@ -315,8 +319,11 @@ fn finalizer_faults(metadata: &Value, old: Option<&Value>, causes: &mut Vec<Caus
         && old["metadata"].get("deletionTimestamp").is_some()
     {
         let before = list(&old["metadata"]);
-        let added: Vec<String> =
-            finalizers.iter().filter(|name| !before.contains(name)).map(|n| format!("{n:?}")).collect();
+        let added: Vec<String> = finalizers
+            .iter()
+            .filter(|name| !before.contains(name))
+            .map(|n| format!("{n:?}"))
+            .collect();
         if !added.is_empty() {
             causes.push(Cause::forbidden(
                 FIELD,

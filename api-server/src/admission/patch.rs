@@ -33,7 +33,11 @@ impl Patch {
             PatchType::Merge => merge(body).map(Self::Merge),
             PatchType::Strategic => {
                 let patch = merge(body)?;
-                if is_plain(&patch) { Ok(Self::Merge(patch)) } else { Err(unsupported_patch(false)) }
+                if is_plain(&patch) {
+                    Ok(Self::Merge(patch))
+                } else {
+                    Err(unsupported_patch(false))
+                }
             }
         }
     }

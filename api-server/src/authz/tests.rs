@@ -43,10 +43,14 @@ fn administrators_and_control_planes_may_do_everything() {
 
 #[test]
 fn others_may_do_nothing() {
-    let strangers =
-        [identity("meseta:agent:one", "devs"), identity("one", AGENTS_GROUP), identity("meseta:agent:", AGENTS_GROUP)];
+    let strangers = [
+        identity("meseta:agent:one", "devs"),
+        identity("one", AGENTS_GROUP),
+        identity("meseta:agent:", AGENTS_GROUP),
+    ];
     for stranger in &strangers {
-        for wanted in [task(Verb::Get), agent_record(Verb::Get, "one"), agent_record(Verb::Get, "")] {
+        for wanted in [task(Verb::Get), agent_record(Verb::Get, "one"), agent_record(Verb::Get, "")]
+        {
             assert_eq!(authorize(stranger, &wanted), Decision::Deny, "{stranger:?}");
         }
     }
@@ -85,7 +89,10 @@ fn an_agent_changes_the_status_and_the_finalizers_of_its_tasks() {
         authorize(&agent_one(), &named(Verb::Patch, "status")),
         task_of_one(TaskScope::Endpoint)
     );
-    assert_eq!(authorize(&agent_one(), &named(Verb::Patch, "")), task_of_one(TaskScope::Finalizers));
+    assert_eq!(
+        authorize(&agent_one(), &named(Verb::Patch, "")),
+        task_of_one(TaskScope::Finalizers)
+    );
     for verb in [Verb::Create, Verb::Update, Verb::Delete, Verb::Place] {
         assert_eq!(authorize(&agent_one(), &named(verb, "")), Decision::Deny, "{verb:?}");
     }

@@ -129,10 +129,8 @@ impl Collector {
         }
         // Owners that wait may have waited for this.
         if object.is_terminating() || before != after {
-            let previous = event.previous.iter().flat_map(|object| object.owner_references());
-            let owners: Vec<Item> =
-                previous.filter_map(|reference| self.item_of(object, reference)).collect();
-            self.work.extend(owners);
+            let owners = event.previous.as_ref().map(|previous| self.owners(previous));
+            self.work.extend(owners.into_iter().flatten());
         }
     }
 
@@ -259,11 +257,7 @@ impl Collector {
     }
 
     /// Takes the owner's reference off its dependents, then lets the owner go.
-    async fn orphan_dependents(
-        &self,
-        resource: &Resource,
-        owner: &Object,
-    ) -> Result<(), Failure> {
+    async fn orphan_dependents(&self, resource: &Resource, owner: &Object) -> Result<(), Failure> {
         let storage = &self.server.storage;
         let uids = BTreeSet::from([owner.uid().to_owned()]);
         for (resource, dependent) in self.dependents(owner) {
@@ -280,7 +274,7 @@ impl Collector {
         for (resource, dependent) in &dependents {
             if dependent.is_terminating() {
                 // In a circle each would wait for the other.
-                if dependent.has_finalizer(FOREGROUND) && verdict::blocks(dependent, owner.uid()) {
+                if dependent.has_finalizer(FOREGROUND) && self.is_owned_by(owner, dependent.uid()) {
                     change::unblock_owners(storage, resource, dependent).await?;
                     continue;
                 }
@@ -293,6 +287,29 @@ impl Collector {
             return Ok(());
         }
         change::remove_finalizer(storage, resource, owner, FOREGROUND).await
+    }
+
+    /// Whether the object with `uid` is an owner of `object`, or an owner of its owners.
+    fn is_owned_by(&self, object: &Object, uid: &str) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut ways: Vec<Item> = self.owners(object);
+        while let Some(item) = ways.pop() {
+            let resource = &self.server.resources()[item.resource];
+            let Some(owner) = resource.cache.get(&item.key).filter(|_| seen.insert(item)) else {
+                continue;
+            };
+            if owner.uid() == uid {
+                return true;
+            }
+            ways.extend(self.owners(&owner));
+        }
+        false
+    }
+
+    /// The items of an object's owners.
+    fn owners(&self, object: &Object) -> Vec<Item> {
+        let references = object.owner_references().iter();
+        references.filter_map(|reference| self.item_of(object, reference)).collect()
     }
 
     async fn look_at_dependent(

@@ -164,8 +164,12 @@ fn report(namespace: &mut Value, left: &Left) {
         ),
         (
             "NamespaceContentRemaining",
-            (!remaining.is_empty())
-                .then(|| ("SomeResourcesRemain", format!("Some resources are remaining: {}", remaining.join(", ")))),
+            (!remaining.is_empty()).then(|| {
+                (
+                    "SomeResourcesRemain",
+                    format!("Some resources are remaining: {}", remaining.join(", ")),
+                )
+            }),
             "ContentRemoved",
             "All content successfully removed",
         ),
@@ -173,7 +177,10 @@ fn report(namespace: &mut Value, left: &Left) {
             "NamespaceFinalizersRemaining",
             (!finalizers.is_empty()).then(|| {
                 let list = finalizers.join(", ");
-                ("SomeFinalizersRemain", format!("Some content in the namespace has finalizers remaining: {list}"))
+                (
+                    "SomeFinalizersRemain",
+                    format!("Some content in the namespace has finalizers remaining: {list}"),
+                )
             }),
             "ContentHasNoFinalizers",
             "All content-preserving finalizers finished",

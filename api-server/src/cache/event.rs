@@ -54,9 +54,7 @@ pub(crate) enum Form {
     /// One row of a `Table`.
     Table(IncludeObject),
     /// Metadata alone, as `meta.k8s.io/v1` or, for old clients, `v1beta1`.
-    Metadata {
-        beta: bool,
-    },
+    Metadata { beta: bool },
 }
 
 impl Event {
@@ -72,7 +70,8 @@ impl Event {
     pub(super) fn bytes(&self) -> usize {
         /// The structures around the bytes, encoded lines left out.
         const OVERHEAD: usize = 512;
-        OVERHEAD + self.object.as_ref().or(self.previous.as_ref()).map_or(0, |o| o.body().bytes().len())
+        OVERHEAD
+            + self.object.as_ref().or(self.previous.as_ref()).map_or(0, |o| o.body().bytes().len())
     }
 
     /// What it is to somebody who selects; `None` if it does not concern them.

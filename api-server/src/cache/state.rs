@@ -134,9 +134,7 @@ impl State {
 
     pub(super) fn watch(&mut self, selection: Selection, start: Start) -> Result<Begun, TooOld> {
         let (initial, backlog, version) = match start {
-            Start::Current => {
-                (self.list(&selection, None, None).objects, Vec::new(), self.version)
-            }
+            Start::Current => (self.list(&selection, None, None).objects, Vec::new(), self.version),
             Start::After(version) => {
                 if version < self.ring.since() {
                     return Err(TooOld { oldest: self.ring.since() });

@@ -6,7 +6,7 @@ use super::*;
 const GOLDEN_TASK: &str = include_str!("../../tests/data/golden/task.json");
 
 fn golden_registry() -> Registry {
-    Registry::of(&[serde_json::from_str(GOLDEN_TASK).unwrap()])
+    Registry::of(vec![serde_json::from_str(GOLDEN_TASK).unwrap()])
 }
 
 fn named<'a>(list: &'a Value, key: &str, name: &str) -> &'a Value {

@@ -39,9 +39,6 @@ pub(crate) async fn handle(
             }
         });
     }
-    futures::stream::iter(deletes)
-        .buffer_unordered(CONCURRENCY)
-        .try_collect::<Vec<()>>()
-        .await?;
+    futures::stream::iter(deletes).buffer_unordered(CONCURRENCY).try_collect::<Vec<()>>().await?;
     Ok(render(Arc::clone(request.kind()), page, wanted))
 }

@@ -34,9 +34,7 @@ pub(crate) fn handle(
     }
     let registry = &server.registry;
     let plain = |value: Option<Value>| match value {
-        Some(value) => {
-            answer::value(StatusCode::OK, media::plain_encoding(&head.headers), &value)
-        }
+        Some(value) => answer::value(StatusCode::OK, media::plain_encoding(&head.headers), &value),
         None => answer::no_such_page(),
     };
     Ok(match path {

@@ -69,7 +69,12 @@ pub(crate) async fn page(
     if let Some(version) = pinned {
         cache.wait_for(server.store(), version).await?;
         if let Some(found) = cache.list_at(version, selection, after, *limit) {
-            return Ok(whole_or_page(found.objects, version, found.more, remaining(options, found.total)));
+            return Ok(whole_or_page(
+                found.objects,
+                version,
+                found.more,
+                remaining(options, found.total),
+            ));
         }
         return from_history(server, resource, options, version).await;
     }

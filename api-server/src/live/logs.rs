@@ -155,9 +155,10 @@ fn watch_task(call: &Call<'_>, tasks: &Resource) -> Result<Subscription, Failure
         ..Selection::default()
     };
     // The current state is read from the store: what comes after the cache's is enough.
-    tasks.cache.watch(selection, Start::Current).map_err(|_| {
-        Failure::internal("a watch of the current state begins at any time")
-    })
+    tasks
+        .cache
+        .watch(selection, Start::Current)
+        .map_err(|_| Failure::internal("a watch of the current state begins at any time"))
 }
 
 /// Waits until the task has changed, or it is time to ask again.

@@ -52,7 +52,7 @@ fn is_within(actual: &Value, expected: &Value) -> bool {
 
 #[test]
 fn documents_have_what_clients_look_for() {
-    let registry = Registry::of(&[serde_json::from_str(GOLDEN_TASK).unwrap()]);
+    let registry = Registry::of(vec![serde_json::from_str(GOLDEN_TASK).unwrap()]);
     for line in GOLDEN_DOCUMENTS.lines() {
         let golden: GoldenDocument = serde_json::from_str(line).unwrap();
         let document = parsed(&registry, &golden.document);
@@ -138,7 +138,7 @@ fn the_index_names_every_document_with_its_hash() {
 #[test]
 fn a_changed_schema_changes_the_hash() {
     let hash = |definition: &Value| {
-        let registry = Registry::of(&[serde_json::from_value(definition.clone()).unwrap()]);
+        let registry = Registry::of(vec![serde_json::from_value(definition.clone()).unwrap()]);
         document(&registry, "apis/golden.example.io/v1").unwrap().hash
     };
     let mut definition: Value = serde_json::from_str(GOLDEN_TASK).unwrap();

@@ -77,7 +77,6 @@ fn untyped<T: JsonSchema>(group: &str, name: &str, plural: &str) -> Kind {
         categories: Vec::new(),
         namespaced: true,
         status_subresource: false,
-        scale_subresource: false,
         custom: false,
         selectable_fields: Vec::new(),
         verbs: ALL_VERBS,

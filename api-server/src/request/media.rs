@@ -84,7 +84,8 @@ impl<'a> Range<'a> {
 
     fn form(&self, include: IncludeObject) -> Option<Form> {
         let version = self.parameter("v").unwrap_or_default();
-        let known = self.parameter("g") == Some("meta.k8s.io") && matches!(version, "v1" | "v1beta1");
+        let known =
+            self.parameter("g") == Some("meta.k8s.io") && matches!(version, "v1" | "v1beta1");
         match self.parameter("as") {
             None => Some(Form::Object),
             Some("Table") if known => Some(Form::Table(include)),
@@ -117,15 +118,16 @@ pub(crate) fn wanted(headers: &HeaderMap, include: IncludeObject) -> Result<Want
     ranges(headers)
         .split(',')
         .map(Range::parse)
-        .find_map(|range| {
-            Some(Wanted { encoding: range.encoding()?, form: range.form(include)? })
-        })
+        .find_map(|range| Some(Wanted { encoding: range.encoding()?, form: range.form(include)? }))
         .ok_or_else(|| Failure::not_acceptable(&PRODUCED))
 }
 
 /// How an error or another answer without forms is written: never refused.
 pub(crate) fn plain_encoding(headers: &HeaderMap) -> Encoding {
-    ranges(headers).split(',').find_map(|range| Range::parse(range).encoding()).unwrap_or(Encoding::Json)
+    ranges(headers)
+        .split(',')
+        .find_map(|range| Range::parse(range).encoding())
+        .unwrap_or(Encoding::Json)
 }
 
 /// Whether discovery is wanted aggregated.

@@ -25,7 +25,9 @@ impl Verb {
     pub(crate) fn of(method: &Method, objects: &Objects, watch: bool) -> Option<Self> {
         let collection = objects.name.is_empty();
         match *method {
-            Method::GET | Method::HEAD if objects.watch || (collection && watch) => Some(Self::Watch),
+            Method::GET | Method::HEAD if objects.watch || (collection && watch) => {
+                Some(Self::Watch)
+            }
             Method::GET | Method::HEAD if collection => Some(Self::List),
             Method::GET | Method::HEAD => Some(Self::Get),
             Method::POST => Some(Self::Create),

@@ -16,7 +16,7 @@ const GOLDEN_TASK: &str = include_str!("../../tests/data/golden/task.json");
 const GOLDEN_SPECS: &str = include_str!("../../tests/data/golden/schema.jsonl");
 
 fn golden_schema() -> Schema {
-    let registry = Registry::of(&[serde_json::from_str(GOLDEN_TASK).unwrap()]);
+    let registry = Registry::of(vec![serde_json::from_str(GOLDEN_TASK).unwrap()]);
     registry.find("golden.example.io", "v1", "tasks").unwrap().schema.clone().unwrap()
 }
 

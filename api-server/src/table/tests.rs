@@ -33,7 +33,7 @@ fn cells(kind: &Kind, object: &Value) -> Value {
 #[test]
 fn printer_columns_print_what_a_real_server_prints() {
     let golden: GoldenColumns = serde_json::from_str(GOLDEN_COLUMNS).unwrap();
-    let registry = Registry::of(&[serde_json::from_value(golden.definition).unwrap()]);
+    let registry = Registry::of(vec![serde_json::from_value(golden.definition).unwrap()]);
     let kind = registry.find("c.golden.example.io", "v1", "cols").unwrap();
     assert_eq!(table_columns(kind), golden.table.column_definitions);
 
@@ -51,7 +51,7 @@ fn printer_columns_print_what_a_real_server_prints() {
 fn a_kind_without_columns_has_name_and_age() {
     let mut golden: GoldenColumns = serde_json::from_str(GOLDEN_COLUMNS).unwrap();
     golden.definition["spec"]["versions"][0]["additionalPrinterColumns"] = Value::Null;
-    let registry = Registry::of(&[serde_json::from_value(golden.definition).unwrap()]);
+    let registry = Registry::of(vec![serde_json::from_value(golden.definition).unwrap()]);
     let kind = registry.find("c.golden.example.io", "v1", "cols").unwrap();
     let names: Vec<(String, String)> = table_columns(kind)
         .iter()

@@ -14,7 +14,10 @@ fn form(value: &'static str) -> Option<Form> {
 fn the_first_that_can_be_produced_wins() {
     let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
     assert_eq!(form(kubectl), Some(Form::Table(IncludeObject::Metadata)));
-    assert_eq!(form("application/json;as=Nope;v=v1;g=meta.k8s.io,application/json"), Some(Form::Object));
+    assert_eq!(
+        form("application/json;as=Nope;v=v1;g=meta.k8s.io,application/json"),
+        Some(Form::Object)
+    );
     assert_eq!(form("application/vnd.kubernetes.protobuf,application/json"), Some(Form::Object));
     assert_eq!(form("application/json;q=0.5, */*"), Some(Form::Object));
 }
@@ -27,7 +30,11 @@ fn parameters_come_in_any_order() {
 
 #[test]
 fn what_cannot_be_produced_is_refused() {
-    for value in ["text/html", "application/vnd.kubernetes.protobuf", "application/json;as=Nope;v=v1;g=meta.k8s.io"] {
+    for value in [
+        "text/html",
+        "application/vnd.kubernetes.protobuf",
+        "application/json;as=Nope;v=v1;g=meta.k8s.io",
+    ] {
         assert_eq!(form(value), None, "{value}");
     }
     assert_eq!(plain_encoding(&accept("text/html")), Encoding::Json);
@@ -51,7 +58,8 @@ fn aggregated_discovery_is_told_from_the_old_form() {
 
 #[test]
 fn a_strategic_patch_of_a_custom_kind_is_refused() {
-    let strategic = HeaderValue::from_static("application/strategic-merge-patch+json; charset=utf-8");
+    let strategic =
+        HeaderValue::from_static("application/strategic-merge-patch+json; charset=utf-8");
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, strategic)]);
     assert_eq!(patch_type(&headers, true).err().map(|f| f.code()), Some(415));
     assert_eq!(patch_type(&headers, false).ok(), Some(PatchType::Strategic));

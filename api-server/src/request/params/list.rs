@@ -58,11 +58,16 @@ pub(crate) struct WatchOptions {
 impl ListOptions {
     /// # Errors
     /// 400 for what cannot be read, 422 for what does not go together.
-    pub(crate) fn parse(query: &Query<'_>, objects: &Objects, kind: &Kind) -> Result<Self, Failure> {
+    pub(crate) fn parse(
+        query: &Query<'_>,
+        objects: &Objects,
+        kind: &Kind,
+    ) -> Result<Self, Failure> {
         let matching = query.get("resourceVersionMatch");
         let token = query.get("continue");
         let asked = query.get("resourceVersion");
-        let mut causes = match_causes(matching, asked, token.is_some(), &["Exact", "NotOlderThan", ""]);
+        let mut causes =
+            match_causes(matching, asked, token.is_some(), &["Exact", "NotOlderThan", ""]);
         if query.switch("sendInitialEvents").is_some() {
             causes.push(Cause::forbidden(
                 "sendInitialEvents",
@@ -96,7 +101,11 @@ impl ListOptions {
 impl WatchOptions {
     /// # Errors
     /// 400 for what cannot be read, 422 for what does not go together.
-    pub(crate) fn parse(query: &Query<'_>, objects: &Objects, kind: &Kind) -> Result<Self, Failure> {
+    pub(crate) fn parse(
+        query: &Query<'_>,
+        objects: &Objects,
+        kind: &Kind,
+    ) -> Result<Self, Failure> {
         let matching = query.get("resourceVersionMatch");
         let initial = query.switch("sendInitialEvents");
         let causes = watch_causes(matching, initial, query.get("continue").is_some());

@@ -65,7 +65,8 @@ fn a_watch_begins_where_the_table_of_the_api_says() {
     assert_eq!(start(""), state(At::Newest, false));
     assert_eq!(start("resourceVersion=0"), state(At::Any, false));
     assert_eq!(start("resourceVersion=5"), WatchStart::After(Version(5)));
-    let streaming = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let streaming =
+        "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
     assert_eq!(start(streaming), state(At::Newest, true));
     assert_eq!(start(&format!("{streaming}&resourceVersion=0")), state(At::Any, true));
     assert_eq!(

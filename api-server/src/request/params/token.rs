@@ -45,7 +45,9 @@ impl Token {
     /// 400 for a text that no server of this form has made.
     pub(super) fn decode(text: &str) -> Result<Self, Failure> {
         let invalid = |why: String| {
-            Failure::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+            Failure::bad_request(format!(
+                "invalid continue token: continue key is not valid: {why}"
+            ))
         };
         let bytes = URL_SAFE_NO_PAD
             .decode(text.trim_end_matches('='))

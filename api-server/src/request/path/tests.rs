@@ -18,10 +18,7 @@ fn a_namespaced_object_is_found_under_its_namespace() {
         subresource: "status".to_owned(),
         watch: false,
     };
-    assert_eq!(
-        objects("/apis/meseta.dev/v1alpha1/namespaces/default/tasks/a/status"),
-        expected
-    );
+    assert_eq!(objects("/apis/meseta.dev/v1alpha1/namespaces/default/tasks/a/status"), expected);
 }
 
 #[test]

@@ -1,0 +1,11 @@
+//! The API server as its clients see it: in process, over a store in memory.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
+
+mod authorization;
+mod garbage;
+mod kubectl;
+mod lists;
+mod namespaces;
+mod watches;
+mod world;
+mod writes;
