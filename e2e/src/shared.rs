@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 
 use anyhow::Result;
+use serde_json::json;
 
 use crate::client::Client;
 use crate::cluster::{Cluster, Layout, StoreKind};
@@ -30,7 +31,9 @@ impl Space {
         let cluster = join(store)?;
         let namespace = format!("test-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let client = cluster.client().in_namespace(&namespace);
-        client.kubectl(&["create", "namespace", &namespace])?;
+        client.apply(&json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace},
+        }))?;
         Ok(Self { cluster, client })
     }
 
