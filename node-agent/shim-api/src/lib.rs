@@ -11,11 +11,14 @@
 //!     exit.json    how it ended: [`Exit`]                       written by the shim, once
 //!     shim.sock    [`Command`] in, [`Answer`] out               mode 0600
 //!     shim.log     the shim's own words, bounded
-//!     state/       libcontainer's own directory
+//!     state/       libcontainer's own directory, seen by the shim only; empty for others
 //! ```
 //!
-//! All files are JSON, replaced by write-to-temporary, fsync, rename, fsync of the directory. A new
-//! agent speaks to old shims: unknown fields are ignored, new fields have defaults.
+//! All files are JSON, replaced by write-to-temporary, fsync, rename, fsync of the directory. The
+//! checkpoints after the first are renamed without being synced: they must outlive the shim, not the
+//! machine. So after another boot a checkpoint may be an earlier one, or damaged; it says the same
+//! then, that the run was begun and is over. A new agent speaks to old shims: unknown fields are
+//! ignored, new fields have defaults.
 //!
 //! The program started by the agent leaves at once: with 0 when the shim has its socket and its first
 //! checkpoint, and otherwise with the reason on stderr, when nothing was started. The shim itself is

@@ -12,8 +12,8 @@ use meseta_shim_api::{Outcome, Process, RunRequest};
 use rustix::fs::fchown;
 use rustix::io::Errno;
 use rustix::process::{
-    Gid, Pid, PidfdFlags, Signal, Uid, WaitId, WaitIdOptions, WaitOptions, pidfd_open,
-    pidfd_send_signal, waitid, waitpid,
+    Gid, Pid, PidfdFlags, Signal, Uid, WaitId, WaitIdOptions, WaitOptions, kill_process,
+    pidfd_open, pidfd_send_signal, waitid, waitpid,
 };
 
 use crate::causes::Causes;
@@ -98,6 +98,8 @@ impl Maker<'_> {
 
     fn prepare_bundle(&self) -> Result<(), Error> {
         root::enter_namespace()?;
+        root::keep_in_memory(&self.layout.state())?;
+        self.layout.make_bundle()?;
         root::mount(self.request, &self.layout.root())?;
         let machine = Machine::find(self.hierarchies.counts_swap());
         let config = self.layout.config();
@@ -156,8 +158,13 @@ impl Container {
     }
 }
 
-/// Reaps what failed attempts left behind; the shim is the parent of all of it.
-pub(crate) fn reap_all() {
-    // Everything was killed before, so this ends: `None` is "no child", an error the same.
+/// Ends what a failed attempt left behind. All of it are children of the shim, and their own die
+/// with the first of their pid namespace.
+pub(crate) fn kill_children() {
+    let children = fs::read_to_string("/proc/self/task/1/children").unwrap_or_default();
+    for pid in children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+        // The number stays the child's until it is reaped.
+        let _ = kill_process(pid, Signal::KILL);
+    }
     while matches!(waitpid(None, WaitOptions::empty()), Ok(Some(_)) | Err(Errno::INTR)) {}
 }

@@ -1,11 +1,14 @@
 //! Where things are in a run directory, beyond what the agreement with the agent names.
 //!
 //! ```text
-//! <run directory>/state/           made by the shim, gone when the run has ended
+//! <run directory>/state/           in memory, seen in the shim's mount namespace only
 //!     bundle/config.json           the container's OCI spec
-//!     bundle/root/                 mount point of its root, seen in the shim's mount namespace only
+//!     bundle/root/                 mount point of its root
 //!     <container id>/              libcontainer's own
 //! ```
+//!
+//! On the disk `state` is an empty directory, which exists while a shim works. So a full disk cannot
+//! hit libcontainer in the middle, and a shim that is killed leaves nothing in it.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -88,41 +91,31 @@ impl Layout {
             let _ = fs::remove_dir(self.state());
             return Err(used());
         }
+        Ok(())
+    }
+
+    /// Makes the bundle, once the state is in memory.
+    pub(crate) fn make_bundle(&self) -> Result<(), Error> {
         private_directory(&self.bundle())
             .and_then(|()| private_directory(&self.root()))
             .context(|| format!("make {}", self.root().display()))
     }
 
     /// Removes what was made before the first checkpoint, where that could not be written.
-    pub(crate) fn give_back(&self, id: &str) {
+    pub(crate) fn give_back(&self) {
         // There is a better error to report already.
-        let _ = self.remove_state(id);
+        let _ = self.remove_state();
         for file in [self.reserved_exit(), self.socket(), self.log()] {
             let _ = fs::remove_file(file);
         }
     }
 
-    /// Removes what [`Layout::claim`] made and what libcontainer left for container `id`.
-    ///
-    /// The root is removed as an empty directory: were something still mounted there, nothing
-    /// beneath it would be touched.
-    pub(crate) fn remove_state(&self, id: &str) -> io::Result<()> {
-        absent_is_fine(fs::remove_dir_all(self.state().join(id)))?;
-        absent_is_fine(fs::remove_file(self.config()))?;
-        for directory in [self.root(), self.bundle(), self.state()] {
-            absent_is_fine(fs::remove_dir(directory))?;
-        }
-        Ok(())
+    /// Removes what [`Layout::claim`] made: an empty directory, or this fails.
+    pub(crate) fn remove_state(&self) -> io::Result<()> {
+        fs::remove_dir(self.state())
     }
 }
 
 fn private_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
-}
-
-fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }

@@ -2,6 +2,10 @@
 //!
 //! **Invariant:** a checkpoint is on disk before anything of a container exists, and how the run
 //! ended is on disk before anything of it is removed.
+//!
+//! Only these two are synced. What the checkpoint says in between must outlive the shim and its
+//! agent, for which a rename is enough; when the machine stops, so does the container, and the boot
+//! id in any checkpoint tells that.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -53,9 +57,8 @@ impl Records {
             container: None,
             started_unix_millis: None,
         };
-        let records = Self { layout: layout.clone(), checkpoint, exit };
-        records.save().context(|| "write shim.json")?;
-        Ok(records)
+        meseta_shim_api::write(&layout.checkpoint(), &checkpoint).context(|| "write shim.json")?;
+        Ok(Self { layout: layout.clone(), checkpoint, exit })
     }
 
     /// The container waits for its start.
@@ -90,7 +93,10 @@ impl Records {
     }
 
     fn save(&self) -> io::Result<()> {
-        meseta_shim_api::write(&self.layout.checkpoint(), &self.checkpoint)
+        let path = self.layout.checkpoint();
+        let temporary = path.with_extension("tmp");
+        fs::write(&temporary, serde_json::to_vec(&self.checkpoint)?)?;
+        fs::rename(temporary, path)
     }
 }
 

@@ -25,6 +25,9 @@ use rustix::mount::{
 use crate::error::{Context as _, Error};
 use crate::sys;
 
+/// Room for libcontainer's state and the spec: some kilobytes, unless the environment is long.
+const STATE_BYTES: &str = "16m";
+
 /// Begins the shim's own mount namespace, with a `/proc` that shows the shim's pid namespace.
 ///
 /// The host's unmounts still arrive, so that a running container keeps no disk of the host busy
@@ -48,11 +51,23 @@ pub(crate) fn mount(request: &RunRequest, mount_point: &Path) -> Result<(), Erro
     }
 }
 
-/// Unmounts what [`mount`] mounted. Nothing being there is fine.
-pub(crate) fn release(mount_point: &Path) -> Result<(), Error> {
-    match unmount(mount_point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+/// Begins a file system in memory at `path`. It stays out of copies of the tree around it, so that
+/// a container on the host's files does not find its own spec.
+pub(crate) fn keep_in_memory(path: &Path) -> Result<(), Error> {
+    let flags = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    new_mount("tmpfs", &[("size", STATE_BYTES), ("mode", "700")], flags)
+        .and_then(|memory| attach(memory.as_fd(), CWD, path))
+        .and_then(|()| mount_change(path, MountPropagationFlags::UNBINDABLE))
+        .context(|| format!("keep {} in memory", path.display()))
+}
+
+/// Unmounts what is at `path` and below. Nothing being there is fine.
+pub(crate) fn release(path: &Path) -> Result<(), Error> {
+    match unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
         Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
-        Err(error) => Err(error).context(|| format!("unmount {}", mount_point.display())),
+        Err(error) => Err(error).context(|| format!("unmount {}", path.display())),
     }
 }
 

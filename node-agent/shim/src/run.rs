@@ -24,7 +24,7 @@ use rustix::process::Signal;
 use crate::causes::Causes;
 use crate::cgroup::Hierarchies;
 use crate::check::{check_request, check_sources};
-use crate::container::{Container, Maker, reap_all};
+use crate::container::{Container, Maker, kill_children};
 use crate::control::Control;
 use crate::error::{Context as _, Error};
 use crate::journal::Journal;
@@ -81,8 +81,7 @@ impl Run {
             .ok_or_else(|| Error::Refused("there is no run.json".to_owned()))?;
         check_request(&request)?;
         layout.claim()?;
-        let id = request.id.clone();
-        Self::record_intent(request, layout.clone(), host).inspect_err(|_| layout.give_back(&id))
+        Self::record_intent(request, layout.clone(), host).inspect_err(|_| layout.give_back())
     }
 
     /// Prepares what the loop needs, and writes the first checkpoint.
@@ -109,7 +108,7 @@ impl Run {
 
     fn finish(mut self) -> ExitCode {
         let outcome = self.make_and_watch().unwrap_or_else(|error| {
-            self.kill_the_rest();
+            kill_children();
             Outcome::NotStarted { cause: error.cause(), message: error.message() }
         });
         let recorded = self.record(outcome);
@@ -217,18 +216,12 @@ impl Run {
         }
     }
 
-    /// Ends whatever a failed attempt left running.
-    fn kill_the_rest(&self) {
-        self.hierarchies.kill(&self.request.cgroup);
-        reap_all();
-    }
-
     fn remove_everything(&mut self) {
         let mut problems = self.hierarchies.remove(&self.request.cgroup);
-        if let Err(error) = root::release(&self.layout.root()) {
+        if let Err(error) = root::release(&self.layout.state()) {
             problems.push(error.message());
         }
-        if let Err(error) = self.layout.remove_state(&self.request.id) {
+        if let Err(error) = self.layout.remove_state() {
             problems.push(format!("cannot remove {}: {error}", self.layout.state().display()));
         }
         for problem in problems {

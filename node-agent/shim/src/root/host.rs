@@ -4,7 +4,7 @@
 //! /              clone of the host's tree with its mounts: read-only, no set-user-id, no devices
 //! /proc /sys /dev    taken out of the clone; the container gets its own
 //! /mnt           empty: room for the container's volumes
-//! /run           empty but for /run/meseta, room again: the sockets of the host's services are here
+//! /run           empty but for /run/meseta, room again; the host has its services' sockets there
 //! <hidden>       empty
 //! ```
 //!
@@ -22,8 +22,8 @@ use rustix::mount::{MountAttrFlags, OpenTreeFlags, UnmountFlags, unmount};
 use super::{attach, copy_mount, new_mount, open_beneath, seal};
 use crate::error::{Context as _, Error};
 
-/// Where the container's own file systems go.
-const REPLACED: [&str; 3] = ["proc", "sys", "dev"];
+/// Where other file systems go than the host's.
+const REPLACED: [&str; 5] = ["proc", "sys", "dev", "run", "mnt"];
 /// The directory in `/run` with room for mounts.
 const ROOM_IN_RUN: &str = "meseta";
 /// What programs read to find a name server.
@@ -45,7 +45,9 @@ pub(super) fn mount(mount_point: &Path, hidden: &[PathBuf], binds: &[Bind]) -> R
         let file = copy_mount(&path, OpenTreeFlags::empty())
             .context(|| format!("copy the mount of {}", path.display()))?;
         seal(file.as_fd(), false)?;
-        attach_at(file.as_fd(), root.as_fd(), &path)?;
+        open_beneath(root.as_fd(), &path)
+            .and_then(|target| attach(file.as_fd(), target.as_fd(), ""))
+            .context(|| format!("mount {}", path.display()))?;
     }
     Ok(())
 }
@@ -94,6 +96,14 @@ fn make_room(
     files: &[PathBuf],
     binds: &[Bind],
 ) -> Result<(), Error> {
+    let target = match open_beneath(root, Path::new(place)) {
+        Ok(target) => target,
+        // A host without that directory has no room, which matters only where room is needed.
+        Err(Errno::NOENT) if !binds.iter().any(|bind| bind.target.starts_with(place)) => {
+            return Ok(());
+        }
+        Err(error) => return Err(error).context(|| format!("open {place} for volumes")),
+    };
     let room = empty()?;
     if place == "/run" {
         directory_at(room.as_fd(), Path::new(ROOM_IN_RUN))?;
@@ -114,12 +124,7 @@ fn make_room(
         }
     }
     seal(room.as_fd(), false)?;
-    attach_at(room.as_fd(), root, Path::new(place))
-}
-
-fn attach_at(mount: BorrowedFd<'_>, root: BorrowedFd<'_>, path: &Path) -> Result<(), Error> {
-    let target = open_beneath(root, path).context(|| format!("open {}", path.display()))?;
-    attach(mount, target.as_fd(), "").context(|| format!("mount {}", path.display()))
+    attach(room.as_fd(), target.as_fd(), "").context(|| format!("make room at {place}"))
 }
 
 fn empty() -> Result<OwnedFd, Error> {
