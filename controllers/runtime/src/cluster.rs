@@ -86,9 +86,10 @@ impl Cluster {
         match state.tasks.get(&key) {
             // What this process wrote is newer than what a watch still has to tell.
             Some(known) if known.is_ahead_of(&row) => return,
-            // An answer that arrives after the watch has told of the end of the record.
+            // An answer that arrives after the watch has told of the end of the record, or of what
+            // came later: nothing would ever correct the older row.
             None if own_write => return,
-            Some(known) if own_write && known.uid != row.uid => return,
+            Some(known) if own_write && !row.follows(known) => return,
             _ => {}
         }
         state.remove_task(&key);
@@ -126,7 +127,7 @@ impl Cluster {
         let key = Key::of(&framework);
         let mut state = self.lock();
         let known = state.frameworks.get(&key);
-        if own_write && known.is_none_or(|known| known.metadata.uid != framework.metadata.uid) {
+        if own_write && known.is_none_or(|known| !follows(&framework, known)) {
             return;
         }
         // An own status write wakes nobody: it says what was seen.
@@ -256,9 +257,20 @@ fn remove_from(index: &mut BTreeMap<String, BTreeSet<Key>>, entry: &str, key: &K
     }
 }
 
+/// Whether `new` is a later version of the record of `known`.
+fn follows(new: &Framework, known: &Framework) -> bool {
+    let version = |framework: &Framework| {
+        rows::version_number(framework.metadata.resource_version.as_deref().unwrap_or_default())
+    };
+    new.metadata.uid == known.metadata.uid && version(new) > version(known)
+}
+
 fn same_but_status(one: &Framework, other: &Framework) -> bool {
     one.metadata.uid == other.metadata.uid
         && one.metadata.generation == other.metadata.generation
         && one.metadata.deletion_timestamp == other.metadata.deletion_timestamp
         && one.status == other.status
 }
+
+#[cfg(test)]
+mod tests;

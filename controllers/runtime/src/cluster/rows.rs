@@ -109,8 +109,12 @@ impl TaskRow {
     /// Whether `self` is what this process has just written and `other` an earlier version of it.
     pub(super) fn is_ahead_of(&self, other: &Self) -> bool {
         self.own_write.is_some_and(|written| written.elapsed() < OWN_WRITE_AHEAD)
-            && self.uid == other.uid
-            && number(&self.version) > number(&other.version)
+            && self.follows(other)
+    }
+
+    /// Whether `self` is a later version of the same record.
+    pub(super) fn follows(&self, other: &Self) -> bool {
+        self.uid == other.uid && version_number(&self.version) > version_number(&other.version)
     }
 
     /// Whether the agent may still have something of the task.
@@ -120,7 +124,7 @@ impl TaskRow {
 }
 
 /// Versions are numbers that grow, here as on Kubernetes.
-fn number(version: &str) -> u64 {
+pub(super) fn version_number(version: &str) -> u64 {
     version.parse().unwrap_or_default()
 }
 
