@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use meseta_pki::Issued;
@@ -47,6 +48,16 @@ pub(crate) fn text(server: &str, ca_pem: &str, user: &str, issued: &Issued) -> S
              user: {user}\n    \
              namespace: default\n"
     )
+}
+
+/// Makes a directory that nobody else may enter, with its parents, and gives its absolute path.
+pub(crate) fn private_dir(path: &Path) -> Result<PathBuf> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .and_then(|()| fs::canonicalize(path))
+        .with_context(|| format!("cannot make the directory {}", path.display()))
 }
 
 /// Replaces a file that nobody else may read, whole or not at all.

@@ -7,12 +7,14 @@
 //! those of [`failure`].
 
 mod api;
+mod authority;
 mod documents;
 mod endpoints;
 mod failure;
 mod kubeconfig;
 mod logging;
 mod out;
+mod roles;
 mod table;
 mod verbs;
 
@@ -35,6 +37,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Run everything on this machine: API server, controllers and an agent in one process.
+    #[command(after_help = roles::up::EXAMPLES)]
+    Up(roles::up::Args),
+    /// Run a control plane: API server and controllers.
+    #[command(after_help = roles::control_plane::EXAMPLES)]
+    ControlPlane(roles::control_plane::Args),
+    /// Run this machine's agent.
+    #[command(after_help = roles::agent::EXAMPLES)]
+    Agent(roles::agent::Args),
     /// Show records.
     #[command(after_help = verbs::get::EXAMPLES)]
     Get(verbs::get::Args),
@@ -77,11 +88,14 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    cli.log.start(false)?;
+    cli.log.start(matches!(cli.verb, Verb::Up(_) | Verb::ControlPlane(_) | Verb::Agent(_)))?;
     meseta_serve::install_crypto_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match cli.verb {
+            Verb::Up(args) => roles::up::run(args).await,
+            Verb::ControlPlane(args) => roles::control_plane::run(args).await,
+            Verb::Agent(args) => roles::agent::run(args).await,
             Verb::Get(args) => interruptible(verbs::get::run(args)).await,
             Verb::Apply(args) => interruptible(verbs::apply::run(args)).await,
             Verb::Delete(args) => interruptible(verbs::delete::run(args)).await,

@@ -1,15 +1,13 @@
 //! `meseta agent-kubeconfig`
 
-use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use meseta_pki::{CertificateAuthority, agent_user};
+use meseta_pki::agent_user;
 
 use crate::failure::Failure;
-use crate::{kubeconfig, out};
+use crate::{authority, kubeconfig, out};
 
 pub(crate) const EXAMPLES: &str = "Example:
   meseta agent-kubeconfig --name n1 --server https://10.0.0.1:7443
@@ -53,7 +51,12 @@ pub(crate) fn server_url(text: &str) -> Result<String, String> {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let authority = authority(&args.data_dir)?;
+    let authority = authority::kept(&args.data_dir)?.ok_or_else(|| {
+        Failure::NotFound(format!(
+            "there is no authority in {}; run this on the machine of a control plane, with its --data-dir",
+            args.data_dir.display()
+        ))
+    })?;
     let issued = authority.issue_agent(&args.name)?;
     let user = agent_user(&args.name);
     let text = kubeconfig::text(&args.server, authority.certificate_pem(), &user, &issued);
@@ -61,34 +64,19 @@ pub(crate) fn run(args: Args) -> Result<()> {
         .output
         .unwrap_or_else(|| args.data_dir.join("agents").join(format!("{}.kubeconfig", args.name)));
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(parent)
-            .with_context(|| format!("cannot make {}", parent.display()))?;
+        kubeconfig::private_dir(parent)?;
     }
     kubeconfig::write_private(&path, &text)
         .with_context(|| format!("cannot write {}", path.display()))?;
     out::line(format_args!("{}", path.display()))
 }
 
-/// The authority that a control plane keeps in its data directory.
-fn authority(data_dir: &Path) -> Result<CertificateAuthority> {
-    let read = |name: &str| {
-        let path = data_dir.join("pki").join(name);
-        fs::read_to_string(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => anyhow::Error::new(Failure::NotFound(format!(
-                "there is no {}; run this on the machine of a control plane, with its --data-dir",
-                path.display()
-            ))),
-            _ => anyhow::Error::new(error).context(format!("cannot read {}", path.display())),
-        })
-    };
-    Ok(CertificateAuthority::from_pem(&read("ca.crt")?, &read("ca.key")?)?)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use meseta_pki::CertificateAuthority;
+
     use super::*;
 
     #[test]
@@ -107,9 +95,7 @@ mod tests {
     fn the_kubeconfig_names_the_agent_and_its_certificate_is_of_the_authority() {
         let dir = tempfile::tempdir().unwrap();
         let ca = CertificateAuthority::generate().unwrap();
-        fs::create_dir(dir.path().join("pki")).unwrap();
-        fs::write(dir.path().join("pki/ca.crt"), ca.certificate_pem()).unwrap();
-        fs::write(dir.path().join("pki/ca.key"), ca.key_pem()).unwrap();
+        authority::keep(dir.path(), &ca).unwrap();
         run(Args {
             data_dir: dir.path().to_owned(),
             name: "n1".to_owned(),
@@ -124,7 +110,13 @@ mod tests {
 
     #[test]
     fn without_an_authority_it_says_where_to_run() {
-        let error = authority(Path::new("/nowhere")).unwrap_err();
+        let error = run(Args {
+            data_dir: "/nowhere".into(),
+            name: "n1".to_owned(),
+            server: "https://h:1".to_owned(),
+            output: None,
+        })
+        .unwrap_err();
         assert!(error.to_string().contains("--data-dir"), "{error}");
     }
 }
