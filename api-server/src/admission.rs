@@ -159,6 +159,15 @@ fn finalize_part(old: &Value, new: &Value) -> Value {
     object
 }
 
+/// The beginning of a text: at most so many bytes of it.
+fn beginning(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// The member `name`, an object, made if it is absent; `None` where something else is there.
 fn member<'a>(object: &'a mut Value, name: &str) -> Option<&'a mut Map<String, Value>> {
     let member = object.as_object_mut()?.entry(name).or_insert(Value::Null);

@@ -34,7 +34,7 @@ pub async fn authority(
         Some(kept) => Stored::of(kept),
         None => Stored::of(&CertificateAuthority::generate()?),
     };
-    let value = serde_json::to_vec(&stored).expect("texts can be encoded");
+    let value = serde_json::json!(stored).to_string();
     let change = Change::Put { value: value.into(), lease: None };
     match store.write(KEY, Expect::Absent, change).await {
         Ok(_) => stored.load(),

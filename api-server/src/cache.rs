@@ -150,7 +150,7 @@ impl Cache {
             if Instant::now() >= deadline {
                 return Err(Failure::timeout_future(version.0, self.version().0));
             }
-            store.request_progress().await.map_err(crate::storage::failure)?;
+            store.request_progress().await?;
             // A change is looked at above; a timeout asks again.
             drop(
                 tokio::time::timeout(PROGRESS_INTERVAL, async {
@@ -171,7 +171,7 @@ impl Cache {
     /// # Errors
     /// As [`Cache::wait_for`].
     pub(crate) async fn wait_for_now(&self, store: &dyn Store) -> Result<Version, Failure> {
-        let newest = store.version().await.map_err(crate::storage::failure)?;
+        let newest = store.version().await?;
         self.wait_for(store, newest).await?;
         Ok(newest)
     }

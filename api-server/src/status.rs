@@ -17,7 +17,8 @@ pub(crate) struct Failure {
     code: u16,
     reason: &'static str,
     message: String,
-    details: Map<String, Value>,
+    /// Boxed, so that results are small.
+    details: Box<Map<String, Value>>,
     /// Where an expired list can go on, inconsistently.
     continue_token: Option<String>,
     retry_after: Option<u32>,
@@ -105,7 +106,7 @@ impl Failure {
             code,
             reason,
             message: message.into(),
-            details: Map::new(),
+            details: Box::default(),
             continue_token: None,
             retry_after: None,
         }
@@ -233,6 +234,12 @@ impl Failure {
             .about_object(kind, name)
     }
 
+    /// 409: the name is taken by an object that is about to go.
+    pub(crate) fn being_deleted(kind: &Kind, name: &str) -> Self {
+        let exists = Self::already_exists(kind, name);
+        Self { message: format!("object is being deleted: {}", exists.message), ..exists }
+    }
+
     /// 409: a precondition does not hold.
     pub(crate) fn conflict(kind: &Kind, name: &str, why: &str) -> Self {
         let message =
@@ -351,7 +358,7 @@ impl Failure {
         body.insert("message".to_owned(), self.message.as_str().into());
         body.insert("reason".to_owned(), self.reason.into());
         if !self.details.is_empty() {
-            body.insert("details".to_owned(), self.details.clone().into());
+            body.insert("details".to_owned(), Value::Object((*self.details).clone()));
         }
         body.insert("code".to_owned(), self.code.into());
         Value::Object(body)

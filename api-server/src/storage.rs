@@ -79,7 +79,7 @@ impl Resource {
         store: &dyn Store,
         key: &str,
     ) -> Result<Option<Arc<Object>>, Failure> {
-        let record = store.get(&self.store_key(key)).await.map_err(failure)?;
+        let record = store.get(&self.store_key(key)).await?;
         let decode = |record| Object::from_record(&self.kind, &self.prefix, record);
         Ok(record.map(decode).transpose().map_err(Failure::internal)?.map(Arc::new))
     }
@@ -122,14 +122,25 @@ impl Resource {
         let body = self.encode(value)?;
         if dry_run {
             return match self.read(&*storage.store, &key).await? {
-                Some(_) => Err(Failure::already_exists(&self.kind, text("name"))),
+                Some(existing) => Err(self.exists(&existing)),
                 None => Ok((body, Version::default())),
             };
         }
         match self.put(storage, &key, Expect::Absent, &body).await {
             Ok(version) => Ok((body, version)),
-            Err(Error::Conflict { .. }) => Err(Failure::already_exists(&self.kind, text("name"))),
-            Err(error) => Err(failure(error)),
+            Err(Error::Conflict { current: Some(record) }) => {
+                let existing = Object::from_record(&self.kind, &self.prefix, record);
+                Err(self.exists(&existing.map_err(Failure::internal)?))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn exists(&self, existing: &Object) -> Failure {
+        if existing.is_terminating() {
+            Failure::being_deleted(&self.kind, existing.name())
+        } else {
+            Failure::already_exists(&self.kind, existing.name())
         }
     }
 
@@ -257,7 +268,7 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match error {
             Error::Conflict { current } => Self::Changed(current),
-            error => Self::Failed(failure(error)),
+            error => Self::Failed(error.into()),
         }
     }
 }
@@ -275,16 +286,18 @@ impl Storage {
 }
 
 /// How a client is told what the store said.
-pub(crate) fn failure(error: Error) -> Failure {
-    match error {
-        Error::TooLarge { limit, .. } => Failure::too_large(limit),
-        Error::Future { asked, newest } => Failure::timeout_future(asked.0, newest.0),
-        Error::Compacted { .. } => Failure::expired(error.to_string(), None),
-        Error::Unavailable(_) | Error::Lagged => Failure::unavailable(with_causes(&error)),
-        Error::Conflict { .. }
-        | Error::LeaseNotFound(_)
-        | Error::NoSpace(_)
-        | Error::Corrupt { .. } => Failure::internal(with_causes(&error)),
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::TooLarge { limit, .. } => Self::too_large(limit),
+            Error::Future { asked, newest } => Self::timeout_future(asked.0, newest.0),
+            Error::Compacted { .. } => Self::expired(error.to_string(), None),
+            Error::Unavailable(_) | Error::Lagged => Self::unavailable(with_causes(&error)),
+            Error::Conflict { .. }
+            | Error::LeaseNotFound(_)
+            | Error::NoSpace(_)
+            | Error::Corrupt { .. } => Self::internal(with_causes(&error)),
+        }
     }
 }
 

@@ -22,14 +22,14 @@ pub(crate) fn task_kind() -> Arc<Kind> {
 }
 
 /// A task in the namespace `default`, with `patch` merged into it.
-pub(crate) fn task(name: &str, patch: Value) -> Object {
+pub(crate) fn task(name: &str, patch: &Value) -> Object {
     let mut task = json!({
         "apiVersion": "meseta.dev/v1alpha1",
         "kind": "Task",
         "metadata": {"name": name, "namespace": "default", "uid": format!("uid-of-{name}")},
         "spec": {"containers": [{"name": "main", "command": ["true"]}]},
     });
-    json_patch::merge(&mut task, &patch);
+    json_patch::merge(&mut task, patch);
     let kind = task_kind();
     let body = Body::encode(&kind, &task).bytes().clone();
     let key = format!("default/{name}");

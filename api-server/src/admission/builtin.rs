@@ -13,7 +13,7 @@ const MAX_DATA_BYTES: usize = 1024 * 1024;
 /// The label of a namespace that selectors find it by.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-fn core<'a>(kind: &'a Kind) -> &'a str {
+fn core(kind: &Kind) -> &str {
     if kind.group.is_empty() { &kind.kind } else { "" }
 }
 

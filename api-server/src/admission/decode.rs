@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
+use super::beginning;
 use crate::registry::Kind;
 use crate::request::media::BodyType;
 use crate::status::{Cause, Failure};
@@ -114,8 +115,7 @@ fn quoted(body: &[u8]) -> String {
         Ok("") => "<empty>".to_owned(),
         Ok(text) if text.len() <= QUOTED_BYTES => text.to_owned(),
         Ok(text) => {
-            let cut = text.floor_char_boundary(QUOTED_BYTES);
-            format!("{} ...", &text[..cut])
+            format!("{} ...", beginning(text, QUOTED_BYTES))
         }
         Err(_) => "<binary>".to_owned(),
     }

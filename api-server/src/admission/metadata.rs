@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use syntax::{is_label, is_qualified_name, is_subdomain};
 
-use super::is_namespace;
+use super::{beginning, is_namespace};
 use crate::registry::Kind;
 use crate::status::{Cause, Failure};
 
@@ -99,11 +99,10 @@ fn drop_empty(metadata: &mut Map<String, Value>) {
 
 /// A name for `generateName`, another one at each call.
 pub(crate) fn generated_name(prefix: &str) -> String {
-    let cut = prefix.floor_char_boundary(prefix.len().min(MAX_PREFIX_BYTES));
     let random = Uuid::new_v4();
     let letter = |byte: &u8| char::from(SUFFIX_LETTERS[usize::from(*byte) % SUFFIX_LETTERS.len()]);
     let suffix: String = random.as_bytes().iter().take(SUFFIX_LENGTH).map(letter).collect();
-    format!("{}{suffix}", &prefix[..cut])
+    format!("{}{suffix}", beginning(prefix, MAX_PREFIX_BYTES))
 }
 
 /// Compares what identifies an object.

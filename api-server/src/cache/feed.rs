@@ -58,7 +58,7 @@ impl Cache {
             at = Some(page.version);
         };
         debug!(resource = self.kind.resource(), objects = objects.len(), %version, "loaded");
-        self.state().load(objects, version);
+        self.state().load(&objects, version);
         self.version.send_replace(version);
         Ok(())
     }

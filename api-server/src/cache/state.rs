@@ -63,9 +63,9 @@ impl State {
 
     /// Begins anew with what the store held at `version`. Whoever watched is cut, since what
     /// happened in between is not known.
-    pub(super) fn load(&mut self, objects: Vec<Arc<Object>>, version: Version) {
+    pub(super) fn load(&mut self, objects: &[Arc<Object>], version: Version) {
         self.index = Index::new(&self.kind);
-        for object in &objects {
+        for object in objects {
             self.index.insert(object);
         }
         self.ring = Ring::new(version);

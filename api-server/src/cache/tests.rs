@@ -31,7 +31,7 @@ impl World {
 
     /// Writes a task and waits until the cache has it.
     async fn put(&self, name: &str, patch: Value) -> Version {
-        let object = task(name, patch);
+        let object = task(name, &patch);
         self.write(name, Some(object.body())).await
     }
 

@@ -28,7 +28,7 @@ pub(crate) async fn handle(
     let page = page(server, request.resource, &selected).await?;
     let (storage, resource) = (&server.storage, request.resource);
     let mut deletes = Vec::new();
-    for object in page.objects.iter().cloned() {
+    for object in &page.objects {
         let options = DeleteOptions { uid: Some(object.uid().to_owned()), ..options.clone() };
         deletes.push(async move {
             match Box::pin(delete::delete(storage, resource, object.key(), &options)).await {

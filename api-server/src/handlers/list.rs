@@ -19,7 +19,7 @@ use crate::request::media::{Encoding, Wanted};
 use crate::request::params::{At, ListOptions, Token};
 use crate::server::{Request, Server};
 use crate::status::Failure;
-use crate::storage::{self, Resource};
+use crate::storage::Resource;
 use crate::table;
 
 /// Records read at once from the store's history.
@@ -129,7 +129,7 @@ async fn from_history(
         let (read, more) = match read {
             Ok(read) => read,
             Err(Error::Compacted { .. }) => return Err(expired(options, version)),
-            Err(error) => return Err(storage::failure(error)),
+            Err(error) => return Err(error.into()),
         };
         let last = read.last().map(|object| object.key().to_string());
         let selected = read.into_iter().filter(|object| options.selection.matches(object));

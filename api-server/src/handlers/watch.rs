@@ -149,7 +149,7 @@ impl Stream {
                         return bookmark;
                     }
                 }
-                delivery = self.subscription.next() => return Some(self.changes(delivery?)),
+                delivery = self.subscription.next() => return Some(self.changes(&delivery?)),
             }
         }
     }
@@ -173,8 +173,8 @@ impl Stream {
     }
 
     /// The lines of a change and of those that wait behind it.
-    fn changes(&mut self, first: Delivery) -> Bytes {
-        let line = self.change(&first);
+    fn changes(&mut self, first: &Delivery) -> Bytes {
+        let line = self.change(first);
         let Some(second) = self.subscription.try_next() else { return line };
         let mut chunk = BytesMut::from(line);
         let mut next = Some(second);

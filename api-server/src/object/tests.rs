@@ -11,7 +11,7 @@ fn text(object: &Object) -> String {
 
 #[test]
 fn the_version_stands_in_the_text_and_not_in_the_store() {
-    let object = task("a", json!({}));
+    let object = task("a", &json!({}));
     assert!(!String::from_utf8_lossy(object.body().bytes()).contains("resourceVersion"));
     let head =
         r#"{"apiVersion":"meseta.dev/v1alpha1","kind":"Task","metadata":{"resourceVersion":"1","#;
@@ -24,7 +24,7 @@ fn the_version_stands_in_the_text_and_not_in_the_store() {
 fn the_outline_holds_what_is_selected_on_and_little_else() {
     let object = task(
         "a",
-        json!({
+        &json!({
             "metadata": {"labels": {"x": "1"}, "annotations": {"big": "text"}},
             "spec": {"agentName": "n1"},
             "status": {"state": "Running", "message": "goes on"},

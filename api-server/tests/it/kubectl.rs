@@ -144,23 +144,23 @@ fn kubeconfig(authority: &CertificateAuthority, server: &str) -> Value {
     })
 }
 
-fn yaml(name: &str, patch: Value) -> String {
+fn yaml(name: &str, patch: &Value) -> String {
     serde_yaml::to_string(&task(name, patch)).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn apply_creates_changes_and_leaves_alone() {
     let cluster = Cluster::new().await;
-    let first = yaml("a", json!({}));
+    let first = yaml("a", &json!({}));
     let applied = cluster.ok_with("apply -f -", &first).await;
     assert_eq!(applied, "task.meseta.dev/a created\n");
     assert_eq!(cluster.ok_with("apply -f -", &first).await, "task.meseta.dev/a unchanged\n");
-    let changed = yaml("a", json!({"spec": {"priority": 7}}));
+    let changed = yaml("a", &json!({"spec": {"priority": 7}}));
     let diff = cluster.run("diff -f -", &changed).await;
     assert!(texts(&diff).0.contains("priority: 7"), "{:?}", texts(&diff));
     assert_eq!(cluster.ok_with("apply -f -", &changed).await, "task.meseta.dev/a configured\n");
     assert_eq!(cluster.ok("get task a -o jsonpath={.spec.priority}").await, "7");
-    let dry = cluster.ok_with("apply --dry-run=server -f -", &yaml("b", json!({}))).await;
+    let dry = cluster.ok_with("apply --dry-run=server -f -", &yaml("b", &json!({}))).await;
     assert_eq!(dry, "task.meseta.dev/b created (server dry run)\n");
 }
 
@@ -190,9 +190,9 @@ async fn get_prints_what_is_there_in_every_form() {
 #[tokio::test(flavor = "multi_thread")]
 async fn create_replace_patch_label_annotate_and_delete_work() {
     let cluster = Cluster::new().await;
-    let created = cluster.ok_with("create -f -", &yaml("a", json!({}))).await;
+    let created = cluster.ok_with("create -f -", &yaml("a", &json!({}))).await;
     assert_eq!(created, "task.meseta.dev/a created\n");
-    cluster.ok_with("replace -f -", &yaml("a", json!({"spec": {"priority": 2}}))).await;
+    cluster.ok_with("replace -f -", &yaml("a", &json!({"spec": {"priority": 2}}))).await;
     cluster.ok("patch task a --type=merge -p {\"spec\":{\"priority\":3}}").await;
     let json_patch = r#"[{"op":"replace","path":"/spec/priority","value":4}]"#;
     cluster.ok(&format!("patch task a --type=json -p {json_patch}")).await;
@@ -229,7 +229,7 @@ async fn built_in_kinds_are_applied_and_changed() {
     assert_eq!(cluster.ok("get configmap c -o jsonpath={.data.a}").await, "2");
     let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: team}\n";
     cluster.ok_with("apply -f -", namespace).await;
-    cluster.ok_with("-n team apply -f -", &yaml("a", json!({}))).await;
+    cluster.ok_with("-n team apply -f -", &yaml("a", &json!({}))).await;
     cluster.ok("delete namespace team").await;
     assert!(cluster.fails("get namespace team", "").await.contains("not found"));
 }
@@ -237,13 +237,13 @@ async fn built_in_kinds_are_applied_and_changed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_faulty_record_is_refused_with_its_fields() {
     let cluster = Cluster::new().await;
-    let typo = yaml("a", json!({"spec": {"priorty": 3}}));
+    let typo = yaml("a", &json!({"spec": {"priorty": 3}}));
     let error = cluster.fails("apply -f -", &typo).await;
     assert!(error.contains("unknown field \"spec.priorty\""), "{error}");
-    let wrong = yaml("a", json!({"spec": {"priority": "high"}}));
+    let wrong = yaml("a", &json!({"spec": {"priority": "high"}}));
     let error = cluster.fails("create -f -", &wrong).await;
     assert!(error.contains("spec.priority: Invalid value: \"string\""), "{error}");
-    let empty = yaml("a", json!({"spec": {"containers": null}}));
+    let empty = yaml("a", &json!({"spec": {"containers": null}}));
     let error = cluster.fails("apply -f -", &empty).await;
     assert!(error.contains("spec.containers: Required value"), "{error}");
 }

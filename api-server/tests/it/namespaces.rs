@@ -36,22 +36,22 @@ async fn the_first_namespaces_and_definitions_are_there() {
 async fn nothing_is_created_in_a_namespace_that_does_not_exist() {
     let world = World::new().await;
     let (code, _, message) =
-        world.post(&tasks_in("nowhere"), &task("a", json!({}))).await.refusal();
+        world.post(&tasks_in("nowhere"), &task("a", &json!({}))).await.refusal();
     assert_eq!((code, message.as_str()), (404, "namespaces \"nowhere\" not found"));
 }
 
 #[tokio::test]
 async fn a_namespace_empties_before_it_goes_and_takes_nothing_new() {
     let world = with_namespace("n").await;
-    let held = task("held", json!({"metadata": {"finalizers": ["x.io/hold"]}}));
+    let held = task("held", &json!({"metadata": {"finalizers": ["x.io/hold"]}}));
     world.post(&tasks_in("n"), &held).await.ok();
-    world.post(&tasks_in("n"), &task("free", json!({}))).await.ok();
+    world.post(&tasks_in("n"), &task("free", &json!({}))).await.ok();
     let map = json!({"metadata": {"name": "c"}});
     world.post(&format!("{NAMESPACES}/n/configmaps"), &map).await.ok();
 
     let dying = world.delete(&format!("{NAMESPACES}/n"), &Value::Null).await.ok();
     assert_eq!(dying["status"]["phase"], "Terminating");
-    let answer = world.post(&tasks_in("n"), &task("late", json!({}))).await;
+    let answer = world.post(&tasks_in("n"), &task("late", &json!({}))).await;
     assert_eq!(answer.refusal().0, 403);
     assert_eq!(answer.json()["details"]["causes"][0]["reason"], "NamespaceTerminating");
 
@@ -69,7 +69,7 @@ async fn a_namespace_empties_before_it_goes_and_takes_nothing_new() {
     world.merge(&held, &json!({"spec": {"priority": 1}})).await.ok();
     world.merge(&held, &json!({"metadata": {"finalizers": null}})).await.ok();
     world.gone(&format!("{NAMESPACES}/n")).await;
-    assert_eq!(world.post(&tasks_in("n"), &task("a", json!({}))).await.refusal().0, 404);
+    assert_eq!(world.post(&tasks_in("n"), &task("a", &json!({}))).await.refusal().0, 404);
 }
 
 #[tokio::test]

@@ -138,10 +138,8 @@ impl World {
     }
 
     /// Creates a task with `patch` merged into it.
-    #[track_caller]
-    pub(crate) fn create(&self, name: &str, patch: Value) -> impl Future<Output = Value> {
-        let task = task(name, patch);
-        async move { self.post(TASKS, &task).await.ok() }
+    pub(crate) async fn create(&self, name: &str, patch: Value) -> Value {
+        self.post(TASKS, &task(name, &patch)).await.ok()
     }
 
     /// Opens a watch.
@@ -179,14 +177,14 @@ impl World {
 }
 
 /// A task with `patch` merged into it.
-pub(crate) fn task(name: &str, patch: Value) -> Value {
+pub(crate) fn task(name: &str, patch: &Value) -> Value {
     let mut task = json!({
         "apiVersion": "meseta.dev/v1alpha1",
         "kind": "Task",
         "metadata": {"name": name},
         "spec": {"containers": [{"name": "main", "command": ["true"]}]},
     });
-    json_patch::merge(&mut task, &patch);
+    json_patch::merge(&mut task, patch);
     task
 }
 

@@ -15,7 +15,7 @@ fn path(name: &str) -> String {
 async fn a_kube_client_in_the_same_process_writes_and_reads() {
     let world = World::new().await;
     let tasks: Api<Task> = Api::default_namespaced(world.api.client(admin()));
-    let new: Task = serde_json::from_value(task("a", json!({}))).unwrap();
+    let new: Task = serde_json::from_value(task("a", &json!({}))).unwrap();
     let created = tasks.create(&PostParams::default(), &new).await.unwrap();
     assert_eq!(tasks.get("a").await.unwrap(), created);
     let patch = json!({"status": {"state": "Running"}});
@@ -31,12 +31,12 @@ async fn a_kube_client_in_the_same_process_writes_and_reads() {
 #[tokio::test]
 async fn a_create_answers_with_what_is_stored() {
     let world = World::new().await;
-    let answer = world.post(TASKS, &task("a", json!({}))).await;
+    let answer = world.post(TASKS, &task("a", &json!({}))).await;
     assert_eq!(answer.status, StatusCode::CREATED);
     let created = answer.ok();
     assert_eq!(created["metadata"]["generation"], 1);
     assert_eq!(world.get(&path("a")).await.ok(), created);
-    let again = world.post(TASKS, &task("a", json!({}))).await.refusal();
+    let again = world.post(TASKS, &task("a", &json!({}))).await.refusal();
     assert_eq!(
         again,
         (409, "AlreadyExists".to_owned(), "tasks.meseta.dev \"a\" already exists".to_owned())
@@ -46,7 +46,7 @@ async fn a_create_answers_with_what_is_stored() {
 #[tokio::test]
 async fn yaml_is_read_and_written() {
     let world = World::new().await;
-    let yaml = serde_yaml::to_string(&task("y", json!({}))).unwrap();
+    let yaml = serde_yaml::to_string(&task("y", &json!({}))).unwrap();
     let answer = world.as_user(admin(), Method::POST, TASKS, "application/yaml", yaml).await;
     assert_eq!(answer.status, StatusCode::CREATED);
     let answer = world.get_as(&path("y"), "application/yaml").await;
@@ -59,24 +59,24 @@ async fn yaml_is_read_and_written() {
 async fn names_are_generated_until_one_is_free() {
     let world = World::new().await;
     let generate = json!({"metadata": {"name": null, "generateName": "gen-"}});
-    let first = world.post(TASKS, &task("", generate.clone())).await.ok();
-    let second = world.post(TASKS, &task("", generate)).await.ok();
+    let first = world.post(TASKS, &task("", &generate)).await.ok();
+    let second = world.post(TASKS, &task("", &generate)).await.ok();
     let name = |object: &Value| object["metadata"]["name"].as_str().unwrap().to_owned();
     assert!(name(&first).starts_with("gen-") && name(&first) != name(&second));
-    let none = world.post(TASKS, &task("", json!({"metadata": {"name": null}}))).await;
+    let none = world.post(TASKS, &task("", &json!({"metadata": {"name": null}}))).await;
     assert_eq!(none.refusal().0, 422);
 }
 
 #[tokio::test]
 async fn a_dry_run_goes_through_everything_but_the_write() {
     let world = World::new().await;
-    let dry = world.post(&format!("{TASKS}?dryRun=All"), &task("a", json!({}))).await.ok();
+    let dry = world.post(&format!("{TASKS}?dryRun=All"), &task("a", &json!({}))).await.ok();
     assert_eq!(dry["metadata"].get("resourceVersion"), None);
     assert!(dry["metadata"]["uid"].is_string());
     assert_eq!(world.get(&path("a")).await.status, StatusCode::NOT_FOUND);
 
     let created = world.create("a", json!({})).await;
-    let exists = world.post(&format!("{TASKS}?dryRun=All"), &task("a", json!({}))).await;
+    let exists = world.post(&format!("{TASKS}?dryRun=All"), &task("a", &json!({}))).await;
     assert_eq!(exists.refusal().0, 409);
     let patch = json!({"spec": {"priority": 3}});
     let dry = world.merge(&format!("{}?dryRun=All", path("a")), &patch).await.ok();
@@ -89,7 +89,7 @@ async fn a_dry_run_goes_through_everything_but_the_write() {
 #[tokio::test]
 async fn unknown_fields_are_warned_of_or_refused() {
     let world = World::new().await;
-    let odd = task("a", json!({"spec": {"bogus": 1}, "metadata": {"strange": 3}}));
+    let odd = task("a", &json!({"spec": {"bogus": 1}, "metadata": {"strange": 3}}));
     let answer = world.post(&format!("{TASKS}?fieldValidation=Strict"), &odd).await.refusal();
     assert_eq!(answer.0, 400);
     assert!(answer.2.contains("unknown field \"metadata.strange\""), "{}", answer.2);
@@ -109,7 +109,7 @@ async fn every_fault_of_a_record_is_told_with_its_field() {
     let world = World::new().await;
     let bad = task(
         "a",
-        json!({"spec": {"containers": [{"name": "main", "command": "true"}], "priority": "high"}}),
+        &json!({"spec": {"containers": [{"name": "main", "command": "true"}], "priority": "high"}}),
     );
     let answer = world.post(TASKS, &bad).await;
     let causes = answer.json()["details"]["causes"].clone();
@@ -146,7 +146,7 @@ async fn an_update_needs_the_version_it_is_about() {
     assert!(stale.2.contains("the object has been modified"), "{}", stale.2);
     changed["metadata"].as_object_mut().unwrap().remove("resourceVersion");
     assert_eq!(world.put(&path("a"), &changed).await.refusal().0, 422);
-    let absent = task("b", json!({"metadata": {"resourceVersion": "5"}}));
+    let absent = task("b", &json!({"metadata": {"resourceVersion": "5"}}));
     assert_eq!(world.put(&path("b"), &absent).await.refusal().0, 404);
 }
 
@@ -243,7 +243,7 @@ async fn what_is_not_served_yet_is_refused_as_a_real_server_would() {
 #[tokio::test]
 async fn bodies_are_bounded() {
     let world = World::new().await;
-    let big = task("a", json!({"metadata": {"annotations": {"x": "y".repeat(3_300_000)}}}));
+    let big = task("a", &json!({"metadata": {"annotations": {"x": "y".repeat(3_300_000)}}}));
     let (code, reason, _) = world.post(TASKS, &big).await.refusal();
     assert_eq!((code, reason.as_str()), (413, "RequestEntityTooLarge"));
     let data = json!({"metadata": {"name": "c"}, "data": {"a": "x".repeat(1_100_000)}});

@@ -50,7 +50,5 @@ fn is_name_part(text: &str) -> bool {
 
 /// Whether it begins and ends with an outer character, with outer and inner ones between.
 fn is_bounded(text: &str, outer: impl Fn(char) -> bool, inner: impl Fn(char) -> bool) -> bool {
-    text.starts_with(&outer)
-        && text.ends_with(|c| outer(c))
-        && text.chars().all(|c| outer(c) || inner(c))
+    text.starts_with(&outer) && text.ends_with(&outer) && text.chars().all(|c| outer(c) || inner(c))
 }

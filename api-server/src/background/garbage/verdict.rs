@@ -62,7 +62,7 @@ mod tests {
     use crate::testing::task;
 
     fn judged(owners: &[(&str, OwnerState)]) -> Verdict {
-        let object = task("a", json!({}));
+        let object = task("a", &json!({}));
         judge(&object, owners.iter().map(|(uid, state)| ((*uid).to_owned(), *state)).collect())
     }
 
