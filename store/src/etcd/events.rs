@@ -120,6 +120,9 @@ impl Events {
     fn entry(&mut self, sent: &Sent) -> Result<Option<Entry>, End> {
         let Some(kv) = sent.kv() else { return Ok(None) };
         let revision = layout::revision(kv.mod_revision());
+        if Version::end_of(revision) <= self.after {
+            return Ok(None);
+        }
         let value = match sent.event_type() {
             EventType::Put => Some(envelope::open(Bytes::copy_from_slice(kv.value()))),
             EventType::Delete => None,

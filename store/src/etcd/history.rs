@@ -84,7 +84,7 @@ impl Shared {
                 Err(fault) => return Err(self.refusal(fault, at).await),
             };
             let newest = answer.header().map_or(0, |header| layout::revision(header.revision()));
-            let pinned = *at.get_or_insert(Version::end_of(newest));
+            let pinned = *at.get_or_insert_with(|| Version::end_of(newest));
             let found: Result<Vec<Record>, Error> =
                 answer.take_kvs().into_iter().map(|found| self.layout.open(found)).collect();
             records.extend(found?);
@@ -229,9 +229,11 @@ impl Shared {
                 news = events.next() => match news? {
                     News::Changes(changes) => {
                         heard = tokio::time::Instant::now();
-                        // Each is looked at, also behind the first that is enough.
-                        let done = changes.iter().fold(false, |done, entry| enough(entry) || done);
-                        entries.extend(changes);
+                        let mut done = false;
+                        for entry in changes {
+                            done |= enough(&entry);
+                            entries.push(entry);
+                        }
                         if let Some(last) = entries.last().filter(|_| done) {
                             return Ok(last.version());
                         }

@@ -1,5 +1,6 @@
 //! Real etcd servers on free ports of the loopback interface.
 
+use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -15,26 +16,59 @@ use crate::stores::soon;
 pub(crate) struct Server {
     process: Child,
     directory: TempDir,
-    client_port: u16,
-    peer_port: u16,
+    endpoint: String,
     arguments: Vec<String>,
 }
 
 impl Server {
-    /// Starts a server with `arguments` beside those that it needs; it may not answer yet.
+    /// Starts a server of its own with `arguments` beside those that it needs, and waits until it
+    /// answers.
     pub(crate) async fn start(arguments: &[&str]) -> Self {
-        let directory = TempDir::new().unwrap();
-        let arguments: Vec<String> = arguments.iter().copied().map(str::to_owned).collect();
-        let [client_port, peer_port] = free_ports();
-        let process = spawn(directory.path(), client_port, peer_port, &arguments);
-        let server = Self { process, directory, client_port, peer_port, arguments };
+        let [client, peer] = free_ports().map(|port| format!("http://127.0.0.1:{port}"));
+        let server = Self::spawn("alone", &client, &peer, &format!("alone={peer}"), arguments);
         drop(server.store("/started").await);
         server
     }
 
+    /// Starts a cluster of three; they may not answer yet.
+    pub(crate) fn start_three() -> [Self; 3] {
+        let [a, b, c, d, e, f] = free_ports().map(|port| format!("http://127.0.0.1:{port}"));
+        let cluster = format!("a={d},b={e},c={f}");
+        // Elections fast enough for a test, slow enough for a machine that others load.
+        let arguments = ["--heartbeat-interval", "50", "--election-timeout", "500"];
+        [("a", &a, &d), ("b", &b, &e), ("c", &c, &f)]
+            .map(|(name, client, peer)| Self::spawn(name, client, peer, &cluster, &arguments))
+    }
+
+    /// Starts a server that may not answer yet. Everything it needs stands in its arguments, so
+    /// that it can be started again.
+    pub(crate) fn spawn(
+        name: &str,
+        client: &str,
+        peer: &str,
+        cluster: &str,
+        arguments: &[&str],
+    ) -> Self {
+        let directory = TempDir::new().unwrap();
+        let data = directory.path().join("data");
+        let own = [
+            ["--name", name],
+            ["--data-dir", data.to_str().unwrap()],
+            ["--listen-client-urls", client],
+            ["--advertise-client-urls", client],
+            ["--listen-peer-urls", peer],
+            ["--initial-advertise-peer-urls", peer],
+            ["--initial-cluster", cluster],
+        ];
+        let arguments: Vec<String> =
+            own.iter().flatten().chain(arguments).copied().map(str::to_owned).collect();
+        let process = run(&arguments, directory.path());
+        Self { process, directory, endpoint: client.to_owned(), arguments }
+    }
+
     /// Where clients reach it.
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.client_port)
+        self.endpoint.clone()
     }
 
     /// The store below `prefix`, as soon as the server answers.
@@ -55,8 +89,7 @@ impl Server {
 
     /// Starts it again after [`Self::kill`], with what it has on disk.
     pub(crate) fn restart(&mut self) {
-        self.process =
-            spawn(self.directory.path(), self.client_port, self.peer_port, &self.arguments);
+        self.process = run(&self.arguments, self.directory.path());
     }
 
     /// Takes away what it has on disk, between [`Self::kill`] and [`Self::restart`].
@@ -75,7 +108,11 @@ impl Drop for Server {
 
 /// The store below `prefix`, as soon as one of `endpoints` answers.
 pub(crate) async fn connect(endpoints: Vec<String>, prefix: &str) -> EtcdStore {
-    let options = Options { endpoints, prefix: prefix.to_owned(), tls: None };
+    connect_with(Options { endpoints, prefix: prefix.to_owned(), tls: None }).await
+}
+
+/// The store as `options` say, as soon as it answers.
+pub(crate) async fn connect_with(options: Options) -> EtcdStore {
     let connecting = async {
         loop {
             match EtcdStore::connect(options.clone()).await {
@@ -94,16 +131,9 @@ pub(crate) fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
-fn spawn(directory: &Path, client_port: u16, peer_port: u16, arguments: &[String]) -> Child {
-    let client = format!("http://127.0.0.1:{client_port}");
-    let peer = format!("http://127.0.0.1:{peer_port}");
-    let log =
-        std::fs::File::options().create(true).append(true).open(directory.join("log")).unwrap();
+fn run(arguments: &[String], directory: &Path) -> Child {
+    let log = File::options().create(true).append(true).open(directory.join("log")).unwrap();
     Command::new(etcd_bin_vendored::etcd_bin_path().unwrap())
-        .args(["--data-dir", directory.join("data").to_str().unwrap()])
-        .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-        .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-        .args(["--initial-cluster", &format!("default={peer}")])
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -5,7 +5,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
 mod contract;
+mod etcd_faults;
+mod etcd_neighbours;
 mod etcd_server;
+mod etcd_tls;
 mod kill;
 mod model;
 mod stores;
