@@ -23,6 +23,8 @@ const CGROUP2_MAGIC: u64 = 0x6367_7270;
 /// v1 hierarchies that a shim leaves its agent in: in a new cpuset group no process may be before
 /// somebody gives it processors, and the rest is neither accounted nor killed by.
 const JOINED: [&str; 5] = ["cpu", "memory", "pids", "systemd", "unified"];
+/// Controllers whose groups a container sees on v1.
+const SHOWN: [&str; 5] = ["cpu", "cpuacct", "cpuset", "memory", "pids"];
 /// How deep groups below the container's are removed; its cgroup namespace is mounted read-only, so
 /// normally there are none.
 const MAX_DEPTH: usize = 16;
@@ -67,6 +69,15 @@ impl Hierarchies {
             return Err(Error::Refused(format!("no cgroup hierarchy is mounted in {ROOT}")));
         }
         Ok(Self(found))
+    }
+
+    /// Where `group` is on v1, for the controllers whose limits programs want to know; empty on v2.
+    pub(crate) fn shown(&self, group: &Path) -> Vec<(&'static str, PathBuf)> {
+        let of = |controller: &'static str| {
+            let hierarchy = self.0.iter().find(|hierarchy| hierarchy.controls(controller))?;
+            Some((controller, hierarchy.directory(group)))
+        };
+        SHOWN.into_iter().filter_map(of).collect()
     }
 
     /// Whether the limit on memory and swap together can be set.

@@ -101,9 +101,9 @@ impl Maker<'_> {
         root::keep_in_memory(&self.layout.state())?;
         self.layout.make_bundle()?;
         root::mount(self.request, &self.layout.root())?;
-        let machine = Machine::find(self.hierarchies.counts_swap());
+        let machine = Machine::find(self.hierarchies, &self.request.cgroup);
         let config = self.layout.config();
-        let text = spec(self.request, machine).to_string();
+        let text = spec(self.request, &machine).to_string();
         fs::write(&config, text).context(|| format!("write {}", config.display()))
     }
 

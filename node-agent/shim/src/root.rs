@@ -40,6 +40,8 @@ pub(crate) fn enter_namespace() -> Result<(), Error> {
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let proc = new_mount("proc", &[], flags).context(|| "make a /proc")?;
+    // The host's would stay below, also in a clone of the tree.
+    release(Path::new("/proc"))?;
     attach(proc.as_fd(), CWD, "/proc").context(|| "mount /proc")
 }
 

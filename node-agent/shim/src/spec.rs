@@ -8,9 +8,13 @@
 //! read-only paths as other runtimes have them. No seccomp filter: the feature is not built in, and
 //! a later stage loads one in [`crate::executor`], where it costs nothing.
 
+use std::path::{Path, PathBuf};
+
 use meseta_shim_api::{Bind, Limits, Root, RunRequest};
 use rustix::process::{Resource, getrlimit};
 use serde_json::{Value, json};
+
+use crate::cgroup::Hierarchies;
 
 /// Version of the runtime specification that this follows.
 const VERSION: &str = "1.2.0";
@@ -65,31 +69,41 @@ const MASKED: [&str; 11] = [
 const READ_ONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// Where programs look for their control groups.
+const CGROUPS: &str = "/sys/fs/cgroup";
+
 /// What the machine allows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Machine {
     /// Whether memory and swap together can be limited.
     pub(crate) counts_swap: bool,
+    /// The container's own groups on cgroup v1, by the name of a controller; empty on v2.
+    pub(crate) groups: Vec<(&'static str, PathBuf)>,
     /// The shim's own hard limit on open files, which a container cannot exceed.
     pub(crate) max_open_files: u64,
 }
 
 impl Machine {
     /// Asks the kernel.
-    pub(crate) fn find(counts_swap: bool) -> Self {
-        let max_open_files = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
-        Self { counts_swap, max_open_files }
+    pub(crate) fn find(hierarchies: &Hierarchies, group: &Path) -> Self {
+        Self {
+            counts_swap: hierarchies.counts_swap(),
+            groups: hierarchies.shown(group),
+            max_open_files: getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX),
+        }
     }
 }
 
 /// The spec of the container that `request` asks for; its root is `root` beside the spec.
-pub(crate) fn spec(request: &RunRequest, machine: Machine) -> Value {
+pub(crate) fn spec(request: &RunRequest, machine: &Machine) -> Value {
+    let read_only = READ_ONLY.into_iter().chain((!machine.groups.is_empty()).then_some(CGROUPS));
+
     json!({
         "ociVersion": VERSION,
         "root": { "path": "root", "readonly": matches!(request.root, Root::Host) },
         "hostname": request.hostname,
         "process": process(request, machine),
-        "mounts": mounts(&request.binds),
+        "mounts": mounts(&request.binds, machine),
         "linux": {
             "namespaces": [
                 { "type": "pid" },
@@ -102,12 +116,12 @@ pub(crate) fn spec(request: &RunRequest, machine: Machine) -> Value {
             "cgroupsPath": request.cgroup,
             "resources": resources(&request.limits, machine),
             "maskedPaths": MASKED,
-            "readonlyPaths": READ_ONLY,
+            "readonlyPaths": read_only.collect::<Vec<_>>(),
         },
     })
 }
 
-fn process(request: &RunRequest, machine: Machine) -> Value {
+fn process(request: &RunRequest, machine: &Machine) -> Value {
     let held: &[&str] = if request.uid == 0 { &CAPABILITIES } else { &[] };
     let hard = machine.max_open_files.min(MAX_OPEN_FILES);
     let env: Vec<String> =
@@ -134,7 +148,7 @@ fn process(request: &RunRequest, machine: Machine) -> Value {
     })
 }
 
-fn resources(limits: &Limits, machine: Machine) -> Value {
+fn resources(limits: &Limits, machine: &Machine) -> Value {
     let mut resources = json!({
         "devices": [{ "allow": false, "access": "rwm" }],
         "cpu": cpu(limits),
@@ -162,7 +176,7 @@ fn cpu(limits: &Limits) -> Value {
     cpu
 }
 
-fn mounts(binds: &[Bind]) -> Vec<Value> {
+fn mounts(binds: &[Bind], machine: &Machine) -> Vec<Value> {
     let own = [
         mount("/proc", "proc", &["nosuid", "nodev", "noexec"]),
         mount("/dev", "tmpfs", &["nosuid", "noexec", "strictatime", "mode=755", "size=64k"]),
@@ -174,9 +188,27 @@ fn mounts(binds: &[Bind]) -> Vec<Value> {
         mount("/dev/shm", "tmpfs", &["nosuid", "nodev", "noexec", "mode=1777", "size=64m"]),
         mount("/dev/mqueue", "mqueue", &["nosuid", "nodev", "noexec"]),
         mount("/sys", "sysfs", &["ro", "nosuid", "nodev", "noexec"]),
-        mount("/sys/fs/cgroup", "cgroup", &["ro", "nosuid", "nodev", "noexec"]),
     ];
-    own.into_iter().chain(binds.iter().map(bind)).collect()
+    own.into_iter().chain(control_groups(machine)).chain(binds.iter().map(bind)).collect()
+}
+
+/// The container's own groups, to be read: by their limits programs such as the JVM choose their
+/// size. libcontainer would mount all hierarchies of v1, and writable, so that uid 0 could lift its
+/// limits.
+fn control_groups(machine: &Machine) -> Vec<Value> {
+    if machine.groups.is_empty() {
+        return vec![mount(CGROUPS, "cgroup", &["ro", "nosuid", "nodev", "noexec"])];
+    }
+    let room = mount(CGROUPS, "tmpfs", &["nosuid", "nodev", "noexec", "mode=755", "size=4k"]);
+    let groups = machine.groups.iter().map(|(controller, group)| {
+        json!({
+            "destination": format!("{CGROUPS}/{controller}"),
+            "type": "bind",
+            "source": group,
+            "options": ["bind", "rprivate", "ro", "nosuid", "nodev", "noexec"],
+        })
+    });
+    std::iter::once(room).chain(groups).collect()
 }
 
 fn mount(destination: &str, kind: &str, options: &[&str]) -> Value {

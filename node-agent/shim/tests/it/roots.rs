@@ -113,9 +113,22 @@ fn volumes_are_mounted_in_order_read_only_where_asked() {
 
 #[test]
 fn the_container_sees_control_groups_and_cannot_change_them() {
-    let run = Run::script("ls /sys/fs/cgroup | wc -l; mkdir /sys/fs/cgroup/*/x /sys/fs/cgroup/x");
-    assert_ne!(run.outcome(), Outcome::Exited { code: 0 });
-    assert_ne!(run.stdout().trim(), "0");
+    let mut run = Run::script(
+        "cd /sys/fs/cgroup
+         cat memory.max memory/memory.limit_in_bytes
+         for directory in . *; do mkdir $directory/x && echo made in $directory; done
+         for file in *.* */*.*; do echo 1 > $file && echo written to $file; done",
+    );
+    run.request.limits.memory_bytes = Some(64 << 20);
+    run.start().finish();
+    assert_eq!(run.stdout(), format!("{}\n", 64 << 20), "{}", run.stderr());
+}
+
+#[test]
+fn nothing_of_the_hosts_proc_is_below_the_containers() {
+    let run = Run::script("awk '$5 == \"/proc\"' /proc/self/mountinfo | wc -l");
+    run.outcome();
+    assert_eq!(run.stdout().trim(), "1");
 }
 
 /// Copies a program of the host and the libraries it needs into `root`.
