@@ -273,6 +273,14 @@ impl ControlPlane {
         ended
     }
 
+    /// Its process id.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn pid(&self) -> Result<u32> {
+        Ok(self.process.as_ref().context("the control plane was stopped")?.pid())
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.process = None;
@@ -314,6 +322,14 @@ impl Agent {
         command.arg("agent").args(&self.args);
         self.process = Some(Process::start(&self.name, &mut command, &self.log)?);
         Ok(())
+    }
+
+    /// Its process id.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn pid(&self) -> Result<u32> {
+        Ok(self.process.as_ref().context("the agent was stopped")?.pid())
     }
 
     /// SIGKILL of the agent alone; its shims and containers go on.
