@@ -206,11 +206,18 @@ fn changes_generation(kind: &Kind, old: &Value, new: &Value) -> bool {
 
 /// Validates; the kind's own rules may fill in more.
 fn finish(kind: &Kind, object: &mut Value, old: Option<&Value>) -> Result<(), Failure> {
-    let mut causes = metadata::faults(kind, object, old);
-    if let Some(schema) = &kind.schema {
-        causes.extend(schema.validate(object, old));
+    let faults = kind.schema.as_ref().map(|schema| schema.validate(object, old));
+    let faults = faults.unwrap_or_default();
+    if !kind.custom && let Some(fault) = faults.first() {
+        // A type of Go or Rust could not have been decoded from it.
+        return Err(decode::cannot_be_handled(kind, &format!("{}: {}", fault.field, fault.message)));
     }
+    let mut causes = metadata::faults(kind, object, old);
+    causes.extend(faults);
     causes.extend(builtin::faults(kind, object, old));
+    if let Some(schema) = &kind.schema {
+        schema.note_unchecked_rules(&mut causes);
+    }
     if causes.is_empty()
         && kind.group == meseta_crds::GROUP
         && let Err(errors) = meseta_crds::validate::admit(&kind.kind, object, old)

@@ -184,6 +184,17 @@ impl Server {
         {
             return not_served(&objects);
         }
+        if kind.namespaced
+            && objects.namespace.is_empty()
+            && !matches!(head.method, Method::GET | Method::HEAD)
+        {
+            // Writes to a collection are to that of one namespace.
+            return if kind.custom {
+                not_served(&objects)
+            } else {
+                Err(Failure::method_not_allowed())
+            };
+        }
         let verb = verb(head, kind, &objects, &query)?;
         let condition = authorize(identity, kind, &objects, &query, verb)?;
         let _room = self.limits.enter(verb).await?;
@@ -229,13 +240,6 @@ fn verb(
         Verb::Update | Verb::Patch if collection => {
             return Err(Failure::bad_request("name must be provided"));
         }
-        // Writes to a collection are to that of one namespace.
-        Verb::Create | Verb::DeleteCollection
-            if kind.namespaced && objects.namespace.is_empty() =>
-        {
-            return Err(Failure::method_not_allowed());
-        }
-        Verb::Create if !collection => return Err(Failure::method_not_allowed()),
         _ => {}
     }
     if !objects.subresource.is_empty() {

@@ -48,11 +48,9 @@ pub(crate) fn decode(kind: &Kind, body: &[u8], body_type: BodyType) -> Result<Va
         Value::Null => return Err(unrecognized("Object 'Kind' is missing in 'null'")),
         _ => return Err(unrecognized("couldn't get version/kind; json parse error: no object")),
     }
-    for (member, name) in [("kind", "Kind"), ("apiVersion", "apiVersion")] {
-        if value.get(member).and_then(Value::as_str).is_none_or(str::is_empty) {
-            let why = format!("Object '{name}' is missing in '{}'", quoted(body));
-            return Err(unrecognized(&why));
-        }
+    if value.get("kind").and_then(Value::as_str).is_none_or(str::is_empty) {
+        let why = format!("Object 'Kind' is missing in '{}'", quoted(body));
+        return Err(unrecognized(&why));
     }
     check_type(kind, &value)?;
     Ok(value)

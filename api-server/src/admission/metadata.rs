@@ -187,7 +187,9 @@ pub(super) fn mark_for_deletion(
         return;
     }
     metadata.insert("deletionTimestamp".to_owned(), time_value(now));
-    metadata.insert("deletionGracePeriodSeconds".to_owned(), 0.into());
+    if !is_namespace(kind) {
+        metadata.insert("deletionGracePeriodSeconds".to_owned(), 0.into());
+    }
     if kind.custom {
         let generation = metadata.get("generation").and_then(Value::as_i64).unwrap_or_default();
         metadata.insert("generation".to_owned(), generation.saturating_add(1).into());
@@ -229,6 +231,9 @@ fn name_faults(kind: &Kind, metadata: &Value, causes: &mut Vec<Cause>) {
     if name.is_empty() {
         let why = "name or generateName is required";
         causes.push(Cause::required("metadata.name", why));
+    } else if !label && name.len() > syntax::MAX_SUBDOMAIN_BYTES {
+        let why = format!("must be no more than {} characters", syntax::MAX_SUBDOMAIN_BYTES);
+        causes.push(Cause::invalid("metadata.name", &metadata["name"], &why));
     } else if !fits(name) {
         causes.push(Cause::invalid("metadata.name", &metadata["name"], rule));
     }

@@ -86,8 +86,14 @@ impl Index {
         self.objects.get(key)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.objects.len()
+    /// How many objects are in a scope.
+    pub(super) fn count(&self, scope: &Scope) -> usize {
+        match scope {
+            Scope::All => self.objects.len(),
+            Scope::Namespace(_) | Scope::Field(..) | Scope::Name(_) => {
+                self.scan(scope, None).count()
+            }
+        }
     }
 
     /// Puts an object in the place of the one with its key, which is returned.

@@ -30,8 +30,8 @@ pub(crate) struct Found {
     pub(crate) version: Version,
     /// Whether more is selected after the last one.
     pub(crate) more: bool,
-    /// All objects of the kind.
-    pub(crate) total: usize,
+    /// How many are selected in all, where it is a page of everything in a scope and the first.
+    pub(crate) total: Option<usize>,
 }
 
 /// Where a watch begins.
@@ -39,6 +39,8 @@ pub(crate) struct Found {
 pub(crate) enum Start {
     /// With what is there now.
     Current,
+    /// With what comes next.
+    Now,
     /// With the first event after this version.
     After(Version),
 }
@@ -129,12 +131,16 @@ impl State {
         if let Some(limit) = limit {
             objects.truncate(limit);
         }
-        Found { objects, version: self.version, more, total: self.index.len() }
+        // With a selector, counting would be a list of its own.
+        let counted = more && after.is_none() && selection.is_unselective();
+        let total = counted.then(|| self.index.count(&scope));
+        Found { objects, version: self.version, more, total }
     }
 
     pub(super) fn watch(&mut self, selection: Selection, start: Start) -> Result<Begun, TooOld> {
         let (initial, backlog, version) = match start {
             Start::Current => (self.list(&selection, None, None).objects, Vec::new(), self.version),
+            Start::Now => (Vec::new(), Vec::new(), self.version),
             Start::After(version) => {
                 if version < self.ring.since() {
                     return Err(TooOld { oldest: self.ring.since() });

@@ -92,11 +92,10 @@ pub(crate) async fn page(
 }
 
 /// Objects from the beginning of the page on, where it is known: not with a selector.
-fn remaining(options: &ListOptions, total: usize) -> Option<u64> {
-    let all = options.selection.is_unselective() && options.selection.namespace().is_none();
+fn remaining(options: &ListOptions, total: Option<usize>) -> Option<u64> {
     match &options.token {
         Some(token) => token.remaining,
-        None => all.then(|| u64::try_from(total).unwrap_or(u64::MAX)),
+        None => total.map(|total| u64::try_from(total).unwrap_or(u64::MAX)),
     }
 }
 

@@ -55,6 +55,7 @@ pub(crate) async fn handle(
     let cache = &request.resource.cache;
     let (start, ends_initial) = match options.start {
         WatchStart::After(version) => (Start::After(version), false),
+        WatchStart::Now => (Start::Now, false),
         WatchStart::State { at, bookmark } => {
             match at {
                 At::Newest => {

@@ -71,9 +71,10 @@ impl<'a> Query<'a> {
             None | Some("Metadata") => Ok(IncludeObject::Metadata),
             Some("None") => Ok(IncludeObject::None),
             Some("Object") => Ok(IncludeObject::Object),
-            Some(other) => {
-                Err(Failure::bad_request(format!("unrecognized includeObject value: {other:?}")))
-            }
+            Some(other) => Err(Failure::bad_request(format!(
+                "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: \
+                 must be 'Metadata', 'Object', 'None', or empty"
+            ))),
         }
     }
 

@@ -14,7 +14,7 @@ pub(super) const LABEL_VALUE: &str = "a valid label must be an empty string or c
 /// The longest DNS-1123 label, and the longest name part of a qualified name.
 const MAX_LABEL_BYTES: usize = 63;
 /// The longest DNS-1123 subdomain.
-const MAX_SUBDOMAIN_BYTES: usize = 253;
+pub(super) const MAX_SUBDOMAIN_BYTES: usize = 253;
 
 /// A DNS-1123 label: letters in lower case, digits and `-`.
 pub(super) fn is_label(text: &str) -> bool {

@@ -41,6 +41,8 @@ pub(crate) struct ListOptions {
 pub(crate) enum WatchStart {
     /// With the state now, as of `at`; a bookmark ends it if `bookmark` is set.
     State { at: At, bookmark: bool },
+    /// With what comes next.
+    Now,
     /// With what comes after a version.
     After(Version),
 }
@@ -77,6 +79,7 @@ impl ListOptions {
         if !causes.is_empty() {
             return Err(invalid_options("ListOptions", causes));
         }
+        query.number("timeoutSeconds")?;
         let version = query.resource_version()?;
         let limit = query.number("limit")?.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
         let token = token.map(Token::decode).transpose()?;
@@ -93,7 +96,7 @@ impl ListOptions {
             (Some(version), _) => At::NotOlderThan(version),
         };
         // What any version answers is answered whole.
-        let limit = limit.filter(|_| at != At::Any || token.is_some());
+        let limit = limit.filter(|_| at != At::Any);
         Ok(Self { selection: selection(query, objects, kind)?, at, limit, token })
     }
 }
@@ -124,6 +127,7 @@ impl WatchOptions {
                 WatchStart::State { at, bookmark: bookmarks }
             }
             (_, Some(version)) if version.0 != 0 => WatchStart::After(version),
+            (Some(false), _) => WatchStart::Now,
             (_, Some(_)) => WatchStart::State { at: At::Any, bookmark: false },
             (_, None) => WatchStart::State { at: At::Newest, bookmark: false },
         };
