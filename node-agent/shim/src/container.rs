@@ -29,6 +29,9 @@ use crate::spec::{Machine, spec};
 /// The kernel's view of how much the shim itself should be spared.
 const OWN_OOM_SCORE: &str = "/proc/self/oom_score_adj";
 
+/// With so much memory a container can always be made: several times what it was seen to take.
+const ENOUGH_MEMORY_BYTES: u64 = 8 << 20;
+
 /// A container that waits for its start, or runs.
 pub(crate) struct Container {
     oci: OciContainer,
@@ -113,9 +116,15 @@ impl Maker<'_> {
         if let Some(Err(reason)) = report.outcome() {
             return reason;
         }
+        let RunRequest { working_dir, limits, .. } = self.request;
         let explanation = if said.contains("failed to chdir") {
-            let directory = self.request.working_dir.display();
+            let directory = working_dir.display();
             format!("working directory `{directory}` cannot be entered in the container: ")
+        } else if said.contains("BrokenChannel")
+            && let Some(bytes) = limits.memory_bytes.filter(|&bytes| bytes < ENOUGH_MEMORY_BYTES)
+        {
+            // libcontainer has removed the control group, and with it what was counted there.
+            format!("killed while it was made; a limit of {bytes} bytes of memory is too small: ")
         } else {
             String::new()
         };

@@ -3,12 +3,17 @@
 //! A file that is full is renamed to `<name>.1`, replacing the one before, and begun anew; so a
 //! stream takes twice its limit on the disk at most. A disk that is full costs output, never the
 //! container: what cannot be written is dropped and counted.
+//!
+//! The file may lie in the container's sandbox, so its name is not trusted: the directory is opened
+//! once, links are not followed, and nothing that the program may put there makes the shim wait.
 
-use std::fs::{self, File};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Mode, OFlags, openat, renameat};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -76,7 +81,10 @@ impl AsFd for Stream {
 
 /// A file that never grows beyond its limit.
 struct Target {
+    /// For messages; files are found by the two below.
     path: PathBuf,
+    directory: OwnedFd,
+    name: OsString,
     /// `None` after a rotation that could not open the next file.
     file: Option<File>,
     written_bytes: u64,
@@ -87,9 +95,16 @@ struct Target {
 
 impl Target {
     fn open(path: &Path, limit_bytes: u64) -> io::Result<Self> {
-        let file = append(path)?;
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::ErrorKind::IsADirectory.into());
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = openat(CWD, parent, flags, Mode::empty())?;
+        let file = append(&directory, name)?;
         Ok(Self {
             path: path.to_owned(),
+            directory,
+            name: name.to_owned(),
             written_bytes: file.metadata()?.len(),
             file: Some(file),
             limit_bytes: limit_bytes.max(MIN_LIMIT_BYTES),
@@ -121,7 +136,7 @@ impl Target {
         let room = usize::try_from(self.limit_bytes - self.written_bytes).unwrap_or(usize::MAX);
         let file = match &mut self.file {
             Some(file) => file,
-            none => none.insert(append(&self.path)?),
+            none => none.insert(append(&self.directory, &self.name)?),
         };
         let length = file.write(&bytes[..bytes.len().min(room)])?;
         if length == 0 {
@@ -132,7 +147,11 @@ impl Target {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
-        fs::rename(&self.path, former(&self.path))?;
+        match renameat(&self.directory, &self.name, &self.directory, former(&self.name)) {
+            // The program may remove its own output.
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
         self.file = None;
         self.written_bytes = 0;
         Ok(())
@@ -140,14 +159,20 @@ impl Target {
 }
 
 /// `<name>.1`, where the file before the present one is.
-fn former(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".1");
-    name.into()
+fn former(name: &OsStr) -> OsString {
+    let mut former = name.to_owned();
+    former.push(".1");
+    former
 }
 
-fn append(path: &Path) -> io::Result<File> {
-    File::options().append(true).create(true).open(path)
+fn append(directory: &OwnedFd, name: &OsStr) -> io::Result<File> {
+    let flags = OFlags::WRONLY
+        | OFlags::APPEND
+        | OFlags::CREATE
+        | OFlags::NOFOLLOW
+        | OFlags::NONBLOCK
+        | OFlags::CLOEXEC;
+    Ok(File::from(openat(directory, name, flags, Mode::from_raw_mode(0o644))?))
 }
 
 #[cfg(test)]

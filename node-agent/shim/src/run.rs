@@ -107,10 +107,7 @@ impl Run {
     }
 
     fn finish(mut self) -> ExitCode {
-        let outcome = self.make_and_watch().unwrap_or_else(|error| {
-            kill_children();
-            Outcome::NotStarted { cause: error.cause(), message: error.message() }
-        });
+        let outcome = self.make_and_watch().unwrap_or_else(|error| self.give_up(&error));
         let recorded = self.record(outcome);
         self.remove_everything();
         if let Err(error) = self.records.ended() {
@@ -139,6 +136,17 @@ impl Run {
         self.records.created(container.process)?;
         container.start(&self.causes)?;
         self.watch(&container)
+    }
+
+    /// Ends what is there of the container.
+    fn give_up(&mut self, error: &Error) -> Outcome {
+        kill_children();
+        if self.started_unix_millis.is_none() {
+            return Outcome::NotStarted { cause: error.cause(), message: error.message() };
+        }
+        // The machine cannot even wait any more.
+        self.journal.note(&format!("killed the container: {}", error.message()));
+        Outcome::Signaled { signal: Signal::KILL.as_raw() }
     }
 
     /// Watches a container from its start to its end.

@@ -66,9 +66,15 @@ impl Supervisor {
         let (signals, rest) = ready.split_at(1);
         let (extra, rest) = rest.split_at(extra.len());
         let (streams, control) = rest.split_at(self.streams.len());
+        let terminate = signals[0];
+        if terminate {
+            // All of them mean the same; one that stays would be there at every turn.
+            let mut taken = [0; 1024];
+            while rustix::io::read(&self.signals, &mut taken).is_ok() {}
+        }
         self.copy_ready(streams);
         self.control.serve(control, act);
-        Ok(Turn { terminate: signals[0], ready: extra.to_vec() })
+        Ok(Turn { terminate, ready: extra.to_vec() })
     }
 
     /// Copies what is left in the pipes of a container that has ended.

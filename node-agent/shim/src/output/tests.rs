@@ -1,4 +1,6 @@
+use std::fs;
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::symlink;
 
 use super::*;
 
@@ -9,7 +11,7 @@ fn target(limit_bytes: u64) -> (tempfile::TempDir, Target) {
 }
 
 fn content(target: &Target) -> (Vec<u8>, Option<Vec<u8>>) {
-    (fs::read(&target.path).unwrap(), fs::read(former(&target.path)).ok())
+    (fs::read(&target.path).unwrap(), fs::read(target.path.with_extension("1")).ok())
 }
 
 #[test]
@@ -70,4 +72,39 @@ fn a_pipe_ends_when_its_last_writer_is_gone() {
     assert_eq!(stream.copy(&mut buffer), Copied::End);
     assert_eq!(fs::read(path).unwrap(), b"hello");
     assert_eq!(stream.loss(), None);
+}
+
+#[test]
+fn a_link_in_place_of_the_file_is_not_followed() {
+    let (directory, mut target) = target(4096);
+    let victim = directory.path().join("victim");
+    target.write(&[b'x'; 4096]);
+    // The program knows when its output is about to be rotated, and where to.
+    fs::remove_file(&target.path).unwrap();
+    fs::create_dir(directory.path().join("stdout.1")).unwrap();
+    symlink(&victim, &target.path).unwrap();
+    target.write(b"evil");
+    assert_eq!((target.dropped_bytes, victim.exists()), (4, false));
+
+    let link = directory.path().join("stderr");
+    symlink(&victim, &link).unwrap();
+    assert!(Target::open(&link, 4096).is_err() && !victim.exists());
+}
+
+#[test]
+fn a_program_that_removes_its_output_gets_a_new_file_at_the_next_rotation() {
+    let (_directory, mut target) = target(4096);
+    target.write(&[b'x'; 4096]);
+    fs::remove_file(&target.path).unwrap();
+    target.write(b"more");
+    assert_eq!(content(&target), (b"more".to_vec(), None));
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_does_not_make_the_shim_wait() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("stdout");
+    let (kind, mode) = (rustix::fs::FileType::Fifo, Mode::from_raw_mode(0o600));
+    rustix::fs::mknodat(CWD, &path, kind, mode, 0).unwrap();
+    assert!(Target::open(&path, 4096).is_err());
 }

@@ -239,7 +239,7 @@ fn a_disk_too_small_at_any_step_is_said_to_be_full_and_nothing_is_left() {
         let directory = run.directory();
         let disk = SmallDisk::at(&directory, kilobytes);
         fs::write(directory.join("run.json"), serde_json::to_vec(&run.request).unwrap()).unwrap();
-        if shim().arg(&directory).status().unwrap().success() {
+        if shim().arg(&directory).output().unwrap().status.success() {
             run.wait_until("exit.json is there", || run.exit().is_some());
             match run.exit().unwrap().outcome {
                 Outcome::Exited { code: 0 } => {}

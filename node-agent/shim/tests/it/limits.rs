@@ -115,3 +115,12 @@ fn output_that_the_disk_refuses_is_lost_and_nothing_else_is() {
     let log = run.log();
     assert!(log.contains("/dev/full: 1000000 bytes of output were lost"), "{log}");
 }
+
+#[test]
+fn a_memory_limit_that_is_too_small_even_for_the_start_is_said_to_be() {
+    let mut run = Run::of(&["true"]);
+    run.request.limits.memory_bytes = Some(64 << 10);
+    let outcome = run.outcome();
+    let Outcome::NotStarted { message, .. } = outcome else { panic!("{outcome:?}") };
+    assert!(message.contains("a limit of 65536 bytes of memory is too small"), "{message}");
+}
