@@ -55,7 +55,7 @@ fn a_container_that_changed_user_session_and_children_dies_with_its_shim() {
     );
     run.start().wait_for(Phase::Running);
     run.wait_until("it is ready", || run.stdout() == "ready\n");
-    assert!(run.processes().len() >= 4, "{:?}", run.processes());
+    run.wait_until("all of its processes exist", || run.processes().len() >= 4);
     kill_shim(&run);
     assert_eq!(run.exit(), None);
 }
