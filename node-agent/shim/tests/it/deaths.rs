@@ -1,5 +1,6 @@
 //! Shims that are killed, asked to end, refused, or many.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -61,28 +62,35 @@ fn a_container_that_changed_user_session_and_children_dies_with_its_shim() {
 }
 
 #[test]
-fn a_shim_that_is_killed_at_any_moment_leaves_no_process_behind() {
-    /// So many kills, spread over the time that a start takes.
-    const KILLS: u32 = 60;
+fn a_shim_that_is_killed_at_any_moment_leaves_no_process_behind_and_tells_no_lie() {
+    /// So many kills, spread over the time that a start and a short run take.
+    const KILLS: u32 = 80;
+    /// Long, chatty, short and failing.
+    const SCRIPTS: [&str; 4] = ["exec sleep 1000", "exec yes", "exit 0", "exit 3"];
     let whole = {
-        let run = Run::of(&["sleep", "1000"]);
+        let run = Run::script(SCRIPTS[2]);
         let begin = Instant::now();
-        run.start().wait_for(Phase::Running);
-        kill_shim(&run);
+        run.start().finish();
         begin.elapsed()
     };
-    let mut hits = std::collections::BTreeMap::new();
-    for kill in 0..KILLS {
-        let run = Run::of(&["sleep", "1000"]);
+    let mut hits = BTreeMap::new();
+    for (kill, script) in (0..KILLS).zip(SCRIPTS.into_iter().cycle()) {
+        let run = Run::script(script);
         run.start();
         // Not a wait for something: the delay is what is varied.
         thread::sleep(whole * kill / KILLS);
-        let checkpoint = run.checkpoint().unwrap();
-        *hits.entry(checkpoint.phase).or_insert(0) += 1;
         kill_shim(&run);
+        *hits.entry(run.checkpoint().unwrap().phase).or_insert(0) += 1;
+        let outcome = run.exit().map(|exit| exit.outcome);
+        let code = match script {
+            "exit 0" => 0,
+            "exit 3" => 3,
+            _ => -1,
+        };
+        assert!(outcome.is_none_or(|outcome| outcome == Outcome::Exited { code }), "{script}");
     }
     println!("kills by phase: {hits:?}");
-    assert!(hits.len() >= 2, "the kills all fell into one phase: {hits:?}");
+    assert!(hits.len() >= 2, "all kills fell into one phase: {hits:?}");
 }
 
 #[test]
