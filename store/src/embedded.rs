@@ -7,8 +7,8 @@
 //!  watches   ◄── recent events in memory, else the tables ◄──── signal ───────────┘
 //! ```
 //!
-//! **Group commit.** One thread writes. It takes the writes that wait, at most [`MAX_GROUP_WRITES`]
-//! and [`MAX_GROUP_BYTES`], carries them out in one transaction, syncs, and only then answers them:
+//! **Group commit.** One thread writes. It takes the writes that wait, at most `MAX_GROUP_WRITES`
+//! and `MAX_GROUP_BYTES`, carries them out in one transaction, syncs, and only then answers them:
 //! while one group is synced, the next one gathers.
 //!
 //! **History.** Every change stays in the tables until a compaction, so old versions can be listed
@@ -16,8 +16,8 @@
 //! that follow.
 //!
 //! **Faults.** redb leaves a file that is right after a kill at any instant. Puts are refused with
-//! [`Error::NoSpace`] while the disk has less than [`RESERVE_BYTES`]; deletions and sweeping may
-//! use the reserve. After a failed commit the file is opened anew, what it holds is the truth, and
+//! [`Error::NoSpace`] while the disk has less than `RESERVE_BYTES`; deletions and sweeping may
+//! use the reserve, and what was swept then is given back to the disk. After a failed commit the file is opened anew, what it holds is the truth, and
 //! nobody of that group is told of success.
 //!
 //! **Leases** are in the tables with their keys; the time they have left is not, and is counted

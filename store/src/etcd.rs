@@ -7,7 +7,7 @@
 //! ```
 //!
 //! **Versions.** etcd counts commits, so a version is its revision with the position of the write
-//! in its group: see [`positions`]. As of now the store is at the end of etcd's revision.
+//! in its group: see `positions`. As of now the store is at the end of etcd's revision.
 //!
 //! **Watches.** One watch of etcd feeds all watches of this store from memory; who wants older
 //! events gets them from etcd. It is followed again from where it was whenever it is lost, from
@@ -17,7 +17,8 @@
 //! received it; otherwise the answer is [`Error::Unavailable`] and the write may have happened.
 //! With etcd's quota used up puts are refused with [`Error::NoSpace`]; deletions and reads go on.
 //! When etcd was replaced by another store, or went back to an older state of it, everything is
-//! refused, since what is remembered here is no longer true.
+//! refused, since what is remembered here is no longer true; into another store nothing is written
+//! even before that is noticed.
 //!
 //! **Who writes behind our back** can only harm himself: a value that is not ours is
 //! [`Error::Corrupt`] for its key; a commit with more changes than there are positions cannot be
@@ -44,7 +45,7 @@ use tokio::task::AbortHandle;
 
 use self::cluster::{Cluster, Fault, Member};
 use self::feed::Feed;
-use self::group::Waiting;
+use self::group::{Waiting, Writer};
 use self::layout::Layout;
 use crate::recent::Recent;
 use crate::room::{self, Room};
@@ -154,10 +155,11 @@ impl EtcdStore {
             wanted: Arc::clone(&wanted),
             generation: generation.clone(),
         };
+        let writer = Writer { cluster, layout, generation: generation.clone() };
         let (queue, waiting) = mpsc::unbounded_channel();
         let tasks = [
             tokio::spawn(feed.run()).abort_handle(),
-            tokio::spawn(group::run(cluster, layout, waiting)).abort_handle(),
+            tokio::spawn(group::run(writer, waiting)).abort_handle(),
         ];
         Ok(Self { shared, queue, room: Room::new(), signal, wanted, generation, tasks })
     }

@@ -99,7 +99,8 @@ pub struct Record {
 pub enum Expect {
     /// Nothing.
     Absent,
-    /// The record that this version wrote.
+    /// The record that this version wrote. Of the version etcd compares the commit only, which is
+    /// enough: a key is written once in a commit.
     Version(Version),
 }
 

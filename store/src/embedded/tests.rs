@@ -20,8 +20,8 @@ use crate::{Change, Error, Expect, Store as _, Version, WatchItem};
 /// A disk that fails as it is told to.
 #[derive(Debug)]
 struct Faults {
-    /// What it says is free.
-    free_bytes: AtomicU64,
+    /// What it holds; what it says is free is what the file leaves of it.
+    capacity: AtomicU64,
     /// Nothing can be written behind this byte of the file.
     end: AtomicU64,
     /// Writes, changes of length and syncs until one of them fails; negative: none.
@@ -31,7 +31,7 @@ struct Faults {
 impl Faults {
     fn none() -> Arc<Self> {
         Arc::new(Self {
-            free_bytes: AtomicU64::new(u64::MAX),
+            capacity: AtomicU64::new(u64::MAX),
             end: AtomicU64::new(u64::MAX),
             countdown: AtomicI64::new(-1),
         })
@@ -118,12 +118,22 @@ impl Disk for FaultyDisk {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        Ok(self.faults.free_bytes.load(Ordering::SeqCst))
+        let used = self.directory.path().join("db").metadata()?.len();
+        Ok(self.faults.capacity.load(Ordering::SeqCst).saturating_sub(used))
     }
 }
 
 async fn put(store: &EmbeddedStore, key: &str, expect: Expect) -> Result<Version, Error> {
-    let change = Change::Put { value: Bytes::from(vec![7; 1000]), lease: None };
+    put_bytes(store, key, expect, 1000).await
+}
+
+async fn put_bytes(
+    store: &EmbeddedStore,
+    key: &str,
+    expect: Expect,
+    bytes: usize,
+) -> Result<Version, Error> {
+    let change = Change::Put { value: Bytes::from(vec![7; bytes]), lease: None };
     store.write(key, expect, change).await
 }
 
@@ -134,7 +144,7 @@ async fn near_a_full_disk_puts_are_refused_and_room_can_be_made() {
     let old = put(&store, "/a", Expect::Absent).await.unwrap();
     let kept = put(&store, "/b", Expect::Absent).await.unwrap();
 
-    faults.free_bytes.store(super::RESERVE_BYTES - 1, Ordering::SeqCst);
+    faults.capacity.store(super::RESERVE_BYTES, Ordering::SeqCst);
     assert!(matches!(put(&store, "/c", Expect::Absent).await, Err(Error::NoSpace(_))));
     assert!(matches!(put(&store, "/a", Expect::Version(old)).await, Err(Error::NoSpace(_))));
     assert!(matches!(store.grant_lease(10).await, Err(Error::NoSpace(_))));
@@ -143,9 +153,35 @@ async fn near_a_full_disk_puts_are_refused_and_room_can_be_made() {
     let deleted = store.write("/a", Expect::Version(old), Change::Delete).await.unwrap();
     store.compact(deleted).await.unwrap();
 
-    faults.free_bytes.store(super::RESERVE_BYTES, Ordering::SeqCst);
+    faults.capacity.store(2 * super::RESERVE_BYTES, Ordering::SeqCst);
     put(&store, "/c", Expect::Absent).await.unwrap();
     assert_eq!(store.list("/", None, 9, None).await.unwrap().records.len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_deleted_and_compacted_makes_room_on_a_full_disk() {
+    let faults = Faults::none();
+    let store = FaultyDisk::store(&faults);
+    faults.capacity.store(super::RESERVE_BYTES + (8 << 20), Ordering::SeqCst);
+    let mut stored: Vec<Version> = Vec::new();
+    loop {
+        match put_bytes(&store, &format!("/{}", stored.len()), Expect::Absent, 100_000).await {
+            Ok(version) => stored.push(version),
+            Err(Error::NoSpace(_)) => break,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    for (index, version) in stored.iter().enumerate().skip(10) {
+        let key = format!("/{index}");
+        store.write(&key, Expect::Version(*version), Change::Delete).await.unwrap();
+    }
+    assert!(matches!(put(&store, "/new", Expect::Absent).await, Err(Error::NoSpace(_))));
+    store.compact(store.version().await.unwrap()).await.unwrap();
+    // Sweeping goes on after the answer.
+    while let Err(error) = put(&store, "/new", Expect::Absent).await {
+        assert!(matches!(error, Error::NoSpace(_)), "{error:?}");
+    }
+    assert_eq!(store.list("/", None, usize::MAX, None).await.unwrap().records.len(), 11);
 }
 
 #[tokio::test]

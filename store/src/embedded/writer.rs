@@ -38,6 +38,8 @@ pub(super) struct Writer {
     ending: VecDeque<Ending>,
     /// Whether a compaction left something to sweep.
     sweeping: bool,
+    /// Whether the file has room inside that its full disk could use.
+    shrinkable: bool,
     /// Whether the last group failed.
     faulty: bool,
 }
@@ -87,6 +89,7 @@ impl Writer {
             ending: VecDeque::new(),
             // The last run may have ended while it swept.
             sweeping: true,
+            shrinkable: false,
             faulty: false,
         }
     }
@@ -124,6 +127,9 @@ impl Writer {
                 self.publish(outcome);
                 for (waiting, answer) in answered {
                     waiting.settle(answer);
+                }
+                if std::mem::take(&mut self.shrinkable) {
+                    self.shrink();
                 }
             }
             Err(error) => {
@@ -168,7 +174,9 @@ impl Writer {
             let ended = self.ending.pop_front().and_then(|ending| ending.waiting);
             answered.extend(ended.map(|waiting| (waiting, Ok(Done::default()))));
         }
-        self.sweeping = changes.sweep()?;
+        let more = changes.sweep()?;
+        self.shrinkable = full && self.sweeping && !more;
+        self.sweeping = more;
         let outcome = changes.end();
         if outcome.changed {
             write.commit().map_err(engine)?;
@@ -176,6 +184,17 @@ impl Writer {
             write.abort().map_err(engine)?;
         }
         Ok(outcome)
+    }
+
+    /// Gives what was swept back to the disk, which nothing else does: redb keeps it for later.
+    /// That moves pages from the end of the file forward and keeps readers waiting meanwhile, so it
+    /// is done only where the disk is full.
+    fn shrink(&mut self) {
+        let result = self.file().as_mut().map(Database::compact).transpose();
+        if let Err(error) = result {
+            self.faulty = true;
+            self.recover(engine(error));
+        }
     }
 
     fn carry_out(&mut self, changes: &mut Group<'_>, command: &Command) -> Result<Progress, Error> {

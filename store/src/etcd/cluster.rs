@@ -17,8 +17,11 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Options, Tls};
 use crate::Error;
 
-/// How long one answer may take; etcd itself gives up after about 7 s (5 s and two elections).
-const CALL_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long the answer to a write may take; etcd itself gives up after about 7 s (5 s and two
+/// elections).
+const WRITE_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long the answer to a read may take, so that within [`RETRY_TIMEOUT`] another member is asked.
+const READ_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long a call is tried again while members are down or have no leader: a few elections.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two tries.
@@ -73,7 +76,7 @@ pub(super) enum Unknown {
     #[error(transparent)]
     Failed(#[from] etcd_client::Error),
     /// There was no answer in time.
-    #[error("etcd did not answer within {} s", CALL_TIMEOUT.as_secs())]
+    #[error("etcd did not answer in time")]
     Silent,
 }
 
@@ -178,7 +181,8 @@ impl Cluster {
         &self,
         call: impl Fn(Member) -> BoxFuture<'static, Result<T, etcd_client::Error>>,
     ) -> Result<T, Fault> {
-        self.ask(call, |fault| matches!(fault, Fault::NotDone(_) | Fault::Unknown(_))).await
+        let again = |fault: &Fault| matches!(fault, Fault::NotDone(_) | Fault::Unknown(_));
+        self.ask(READ_TIMEOUT, call, again).await
     }
 
     /// Asks for something that must happen once at most.
@@ -186,18 +190,19 @@ impl Cluster {
         &self,
         call: impl Fn(Member) -> BoxFuture<'static, Result<T, etcd_client::Error>>,
     ) -> Result<T, Fault> {
-        self.ask(call, |fault| matches!(fault, Fault::NotDone(_))).await
+        self.ask(WRITE_TIMEOUT, call, |fault| matches!(fault, Fault::NotDone(_))).await
     }
 
     async fn ask<T>(
         &self,
+        patience: Duration,
         call: impl Fn(Member) -> BoxFuture<'static, Result<T, etcd_client::Error>>,
         again: impl Fn(&Fault) -> bool,
     ) -> Result<T, Fault> {
         let end = Instant::now() + RETRY_TIMEOUT;
         loop {
             let (number, member) = self.member();
-            let fault = match timeout(CALL_TIMEOUT, call(member)).await {
+            let fault = match timeout(patience, call(member)).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => Fault::of(error),
                 Err(_elapsed) => Fault::Unknown(Unknown::Silent),

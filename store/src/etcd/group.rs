@@ -1,7 +1,8 @@
 //! Writes of many callers in one etcd transaction, each a nested compare-and-put.
 //!
 //! ```text
-//!  txn { txn { if mod(a) = 5 then put a else get a }
+//!  txn { if generation is still ours:
+//!        txn { if mod(a) = 5 then put a else get a }
 //!        txn { if mod(b) = 0 then put b else get b }      one raft entry, one sync,
 //!        txn { if mod(c) = 9 then delete c else get c } } one revision
 //! ```
@@ -19,7 +20,8 @@ use etcd_client::{
 use futures::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 
-use super::cluster::{Cluster, Fault};
+use super::Replaced;
+use super::cluster::{Cluster, Fault, Member};
 use super::layout::{self, Layout};
 use super::positions::Positions;
 use crate::cause::Cause;
@@ -65,12 +67,16 @@ impl Waiting {
     }
 }
 
+/// Where groups are written.
+pub(super) struct Writer {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) layout: Layout,
+    /// The id of the store; in another one nothing is written.
+    pub(super) generation: String,
+}
+
 /// Writes group after group until the queue is closed.
-pub(super) async fn run(
-    cluster: Arc<Cluster>,
-    layout: Layout,
-    mut queue: mpsc::UnboundedReceiver<Waiting>,
-) {
+pub(super) async fn run(writer: Writer, mut queue: mpsc::UnboundedReceiver<Waiting>) {
     let mut waiting = VecDeque::new();
     loop {
         if waiting.is_empty() {
@@ -83,7 +89,7 @@ pub(super) async fn run(
             waiting.push_back(next);
         }
         let group = take_group(&mut waiting);
-        commit(&cluster, &layout, group).await;
+        writer.commit(group).await;
     }
 }
 
@@ -112,57 +118,68 @@ fn take_group(waiting: &mut VecDeque<Waiting>) -> Vec<Waiting> {
     group
 }
 
-/// Writes a group and answers it. Where one of them has no lease, or there is no room for puts, etcd
-/// refuses all; then those that can be written are written without the others.
-async fn commit(cluster: &Cluster, layout: &Layout, group: Vec<Waiting>) {
-    let fault = match write(cluster, layout, &group).await {
-        Ok(response) => return answer(layout, group, &response),
-        Err(fault) => fault,
-    };
-    let (suspects, rest): (Vec<Waiting>, Vec<Waiting>) =
-        group.into_iter().partition(|waiting| match &fault {
-            Fault::NoLease => waiting.lease().is_some(),
-            Fault::NoSpace(_) => matches!(waiting.change, Change::Put { .. }),
-            Fault::Compacted | Fault::Future | Fault::NotDone(_) | Fault::Unknown(_) => true,
-        });
-    match fault {
-        Fault::NoLease => {
-            for suspect in suspects {
-                commit_leased(cluster, layout, suspect).await;
+impl Writer {
+    /// Writes a group and answers it. Where one of them has no lease, or there is no room for puts,
+    /// etcd refuses all; then those that can be written are written without the others.
+    async fn commit(&self, group: Vec<Waiting>) {
+        let fault = match self.write(&group).await {
+            Ok(response) => return answer(&self.layout, group, &response),
+            Err(fault) => fault,
+        };
+        let (suspects, rest): (Vec<Waiting>, Vec<Waiting>) =
+            group.into_iter().partition(|waiting| match &fault {
+                Fault::NoLease => waiting.lease().is_some(),
+                Fault::NoSpace(_) => matches!(waiting.change, Change::Put { .. }),
+                Fault::Compacted | Fault::Future | Fault::NotDone(_) | Fault::Unknown(_) => true,
+            });
+        match fault {
+            Fault::NoLease => {
+                for suspect in suspects {
+                    self.commit_leased(suspect).await;
+                }
+            }
+            fault => fail(suspects, fault),
+        }
+        if !rest.is_empty() {
+            match self.write(&rest).await {
+                Ok(response) => answer(&self.layout, rest, &response),
+                Err(fault) => fail(rest, fault),
             }
         }
-        fault => fail(suspects, fault),
     }
-    if !rest.is_empty() {
-        match write(cluster, layout, &rest).await {
-            Ok(response) => answer(layout, rest, &response),
-            Err(fault) => fail(rest, fault),
+
+    /// Writes one record under a lease that may not be there.
+    async fn commit_leased(&self, waiting: Waiting) {
+        let group = [waiting];
+        let result = self.write(&group).await;
+        let [waiting] = group;
+        match (result, waiting.lease()) {
+            (Ok(response), _) => answer(&self.layout, vec![waiting], &response),
+            (Err(Fault::NoLease), Some(lease)) => waiting.settle(Err(Error::LeaseNotFound(lease))),
+            (Err(fault), _) => fail(vec![waiting], fault),
         }
     }
-}
 
-/// Writes one record under a lease that may not be there.
-async fn commit_leased(cluster: &Cluster, layout: &Layout, waiting: Waiting) {
-    let group = [waiting];
-    let result = write(cluster, layout, &group).await;
-    let [waiting] = group;
-    match (result, waiting.lease()) {
-        (Ok(response), _) => answer(layout, vec![waiting], &response),
-        (Err(Fault::NoLease), Some(lease)) => waiting.settle(Err(Error::LeaseNotFound(lease))),
-        (Err(fault), _) => fail(vec![waiting], fault),
+    async fn write(&self, group: &[Waiting]) -> Result<TxnResponse, Fault> {
+        let call = |mut member: Member| {
+            let txn = self.transaction(group);
+            async move { member.kv.txn(txn).await }.boxed()
+        };
+        self.cluster.write(call).await
     }
-}
 
-async fn write(
-    cluster: &Cluster,
-    layout: &Layout,
-    group: &[Waiting],
-) -> Result<TxnResponse, Fault> {
-    let call = |mut member: super::cluster::Member| {
-        let txn = transaction(layout, group);
-        async move { member.kv.txn(txn).await }.boxed()
-    };
-    cluster.write(call).await
+    /// The group as etcd takes it.
+    fn transaction(&self, group: &[Waiting]) -> Txn {
+        let Self { layout, generation, .. } = self;
+        let ours =
+            Compare::value(layout.generation.as_str(), CompareOp::Equal, generation.as_str());
+        let operations: Vec<TxnOp> = group
+            .iter()
+            .zip(0..)
+            .map(|(waiting, offered)| operation(layout, waiting, offered))
+            .collect();
+        Txn::new().when([ours]).and_then(operations)
+    }
 }
 
 /// Tells everybody of a group of one fault.
@@ -174,16 +191,6 @@ fn fail(group: Vec<Waiting>, fault: Fault) {
         let error = if no_space { Error::NoSpace(cause) } else { Error::Unavailable(cause) };
         waiting.settle(Err(error));
     }
-}
-
-/// The group as etcd takes it.
-fn transaction(layout: &Layout, group: &[Waiting]) -> Txn {
-    let operations: Vec<TxnOp> = group
-        .iter()
-        .zip(0..)
-        .map(|(waiting, offered)| operation(layout, waiting, offered))
-        .collect();
-    Txn::new().and_then(operations)
 }
 
 fn operation(layout: &Layout, waiting: &Waiting, offered: u64) -> TxnOp {
@@ -210,6 +217,12 @@ fn operation(layout: &Layout, waiting: &Waiting, offered: u64) -> TxnOp {
 
 /// Tells everybody of a group what came of it.
 fn answer(layout: &Layout, group: Vec<Waiting>, response: &TxnResponse) {
+    if !response.succeeded() {
+        for waiting in group {
+            waiting.settle(Err(super::unavailable(Replaced)));
+        }
+        return;
+    }
     let revision = response.header().map_or(0, |header| layout::revision(header.revision()));
     let mut positions = Positions::default();
     let mut outcomes = response.op_responses().into_iter();

@@ -13,7 +13,7 @@ use crate::{Error, Record, Version, envelope};
 /// The names below one prefix.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
-    /// Where the generation id is.
+    /// Where the id of the store is.
     pub(super) generation: String,
     /// What the keys of all records begin with.
     pub(super) records: String,

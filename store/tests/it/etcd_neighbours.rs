@@ -232,3 +232,19 @@ async fn when_somebody_deletes_everything_at_once_watches_begin_anew() {
     let event = next_event(&mut watch).await;
     assert_eq!((event.version, event.value), (created, Some(Bytes::from_static(b"x"))));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn into_a_store_of_another_generation_nothing_is_written() {
+    let server = Server::start(&["--unsafe-no-fsync"]).await;
+    let store: Arc<dyn Store> = Arc::new(server.store(PREFIX).await);
+    store.create("/a", "1").await;
+    // As if it were another store, without the connection being lost.
+    server.client().await.put("/meseta/generation", "another", None).await.unwrap();
+    let refused = store.put("/b", Expect::Absent, "1").await;
+    let Err(Error::Unavailable(why)) = refused else { panic!("{refused:?}") };
+    assert_eq!(
+        why.to_string(),
+        "etcd holds another store than when it was opened, or an older state of it"
+    );
+    assert_eq!(store.get("/b").await.unwrap(), None);
+}
