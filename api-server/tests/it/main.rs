@@ -2,9 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
 mod authorization;
+mod etcd;
+mod expiry;
+mod faults;
 mod garbage;
+mod golden;
 mod kubectl;
 mod lists;
+mod logs;
 mod namespaces;
 mod watches;
 mod world;

@@ -73,10 +73,12 @@ impl World {
 
     /// Another server over the same store.
     pub(crate) async fn over(store: Arc<dyn Store>) -> Self {
+        Self::with(store, Options::default()).await
+    }
+
+    pub(crate) async fn with(store: Arc<dyn Store>, options: Options) -> Self {
         let shutdown = CancellationToken::new();
-        let api = ApiServer::start(Arc::clone(&store), Options::default(), shutdown.clone())
-            .await
-            .unwrap();
+        let api = ApiServer::start(Arc::clone(&store), options, shutdown.clone()).await.unwrap();
         Self { api, store, _stop: shutdown.drop_guard() }
     }
 
