@@ -1,0 +1,312 @@
+//! Carries out what a task's life asks for, and tells it what happens.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use meseta_crds::task::reason;
+use meseta_shim_api::{RUN_FILE, RunRequest};
+use tokio::sync::watch;
+
+use super::life::{Effect, Event, Life, State};
+use super::outcome::Failure;
+use super::recover::Recovered;
+use super::run::{Run, chain};
+use super::{conclude, stage};
+use crate::checkpoint::{Accepted, StopCause};
+use crate::images::Pin as ImagePin;
+use crate::node::{Node, blocking, unix_millis};
+use crate::report::{self, Backoff, Mirror, Record, View};
+
+/// Longest sleep before the clock is looked at again: somebody may set it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// What is prepared: the request to the shim, and the image that must stay.
+pub(super) type Staged = Result<(RunRequest, Option<ImagePin>), Failure>;
+
+struct Driver<'a> {
+    node: &'a Arc<Node>,
+    life: Life,
+    run: Option<Run>,
+    staging: Option<Pin<Box<dyn Future<Output = Staged> + Send>>>,
+    /// What the launch that follows needs.
+    request: Option<RunRequest>,
+    /// Keeps the layers of the current run from being collected.
+    image: Option<ImagePin>,
+    /// Events that follow from what was just done.
+    pending: Vec<Event>,
+    views: watch::Sender<View>,
+}
+
+/// Drives a task to its end, and reports on the way.
+///
+/// Dropping the future leaves everything as it is: the disk says where it was.
+///
+/// # Errors
+/// The agent's directory cannot be read or written.
+pub(super) async fn drive(
+    node: &Arc<Node>,
+    recovered: Recovered,
+    mirror: &mut Mirror,
+) -> io::Result<Life> {
+    let Recovered { life, effects, mut events } = recovered;
+    let (views, told) = watch::channel(View::of(&life, unix_millis()));
+    let image = stage::pin(node, &life.accepted);
+    // Taken from its end.
+    events.reverse();
+    let mut driver = Driver {
+        node,
+        life,
+        run: None,
+        staging: None,
+        request: None,
+        image,
+        pending: events,
+        views,
+    };
+    for effect in effects {
+        driver.carry_out(effect).await?;
+    }
+    if matches!(driver.life.state, State::Starting { .. } | State::Stopping { .. }) {
+        driver.run = Some(Run::attach(node, &driver.life.accepted));
+    }
+    let mut record = mirror.clone();
+    let reporting = report_progress(node, mirror, told);
+    tokio::select! {
+        life = driver.live(&mut record) => life,
+        () = reporting => unreachable!("reporting does not end"),
+    }
+}
+
+impl Driver<'_> {
+    async fn live(mut self, record: &mut Mirror) -> io::Result<Life> {
+        loop {
+            while let Some(event) = self.pending.pop() {
+                self.meet(event).await?;
+            }
+            if self.life.outcome().is_some() {
+                return Ok(self.life);
+            }
+            if let Some(event) = wish(&record.current(), &self.life) {
+                self.meet(event).await?;
+                continue;
+            }
+            let event = self.next_event(record).await?;
+            if let Some(event) = event {
+                self.meet(event).await?;
+            }
+        }
+    }
+
+    /// What happens next; `None` where the record has changed.
+    async fn next_event(&mut self, record: &mut Mirror) -> io::Result<Option<Event>> {
+        let wake = sleep_until(self.life.wake_at());
+        let staged = async {
+            match &mut self.staging {
+                Some(staging) => staging.await,
+                None => std::future::pending().await,
+            }
+        };
+        let happens = async {
+            match &mut self.run {
+                Some(run) => run.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            event = happens => event.map(Some),
+            staged = staged => Ok(Some(self.staged(staged))),
+            () = record.changed() => Ok(None),
+            () = wake => Ok(Some(Event::Tick)),
+        }
+    }
+
+    fn staged(&mut self, staged: Staged) -> Event {
+        self.staging = None;
+        match staged {
+            Ok((request, image)) => {
+                self.request = Some(request);
+                self.image = image;
+                Event::Staged
+            }
+            Err(failure) => Event::NotStaged(failure),
+        }
+    }
+
+    async fn meet(&mut self, event: Event) -> io::Result<()> {
+        let now = unix_millis();
+        let before = std::mem::discriminant(&self.life.state);
+        let (life, effects) = match self.life.clone().next(event, now) {
+            Ok(next) => next,
+            Err(rejected) => {
+                // The shell has told something that cannot be: nothing is done about it.
+                let error = &rejected as &dyn std::error::Error;
+                tracing::error!(error, uid = self.life.accepted.uid, "event rejected");
+                return Ok(());
+            }
+        };
+        self.life = life;
+        for effect in effects {
+            self.carry_out(effect).await?;
+        }
+        if std::mem::discriminant(&self.life.state) != before {
+            let state = &self.life.state;
+            tracing::info!(task = self.life.accepted.name, ?state, "task");
+            self.views.send_replace(View::of(&self.life, now));
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&mut self, effect: Effect) -> io::Result<()> {
+        let accepted = &self.life.accepted;
+        let directory = self.node.directory.task(&accepted.uid);
+        match effect {
+            Effect::Stage => {
+                self.staging =
+                    Some(Box::pin(stage::stage(Arc::clone(self.node), accepted.clone())));
+            }
+            Effect::Launch => match self.write_request().await {
+                Ok(()) => self.run = Some(Run::launch(self.node, &self.life.accepted)),
+                Err(failure) => self.pending.push(Event::NotLaunched(failure)),
+            },
+            Effect::Terminate => {
+                if let Some(run) = &mut self.run {
+                    run.terminate().await;
+                }
+            }
+            Effect::Kill => {
+                if let Some(run) = &mut self.run {
+                    run.kill().await;
+                }
+            }
+            Effect::Destroy => {
+                if let Some(run) = &mut self.run {
+                    run.destroy().await?;
+                }
+            }
+            Effect::RememberAccepted => {
+                if let Err(err) = directory.write_accepted(accepted) {
+                    let what = "cannot write that the next run begins";
+                    self.pending.push(Event::NotStaged(stage::io_failure(what, &err)));
+                }
+            }
+            Effect::RememberStop(stop) => forgivable(&accepted.uid, directory.write_stop(&stop)),
+            Effect::RememberOutcome(outcome) => {
+                self.staging = None;
+                if directory.exists() {
+                    forgivable(&accepted.uid, directory.write_outcome(&outcome));
+                }
+            }
+            Effect::FinishRun => {
+                self.run = None;
+                // After the end there is more time for it, and more to do.
+                if self.life.outcome().is_none() {
+                    let accepted = self.life.accepted.clone();
+                    conclude::finish_run(self.node, &accepted).await;
+                }
+            }
+            Effect::DiscardRun(run) => {
+                let (node, run) = (Arc::clone(self.node), directory.run(run));
+                let discarded = blocking(move || node.directory.discard(&run)).await;
+                forgivable(&self.life.accepted.uid, discarded);
+            }
+        }
+        Ok(())
+    }
+
+    /// Intent first: after this, and not before, there may be a container.
+    async fn write_request(&mut self) -> Result<(), Failure> {
+        let Some(request) = self.request.take() else {
+            return Err(Failure::new(reason::START_FAILED, "the run was not prepared"));
+        };
+        let Accepted { uid, run, .. } = &self.life.accepted;
+        let directory = self.node.directory.task(uid);
+        let tasks = self.node.directory.tasks();
+        let run = directory.run(*run);
+        let written = blocking(move || {
+            meseta_shim_api::write(&run.join(RUN_FILE), &request)?;
+            // The directories the file is in are as new as the file.
+            for parent in [directory.path(), &tasks] {
+                std::fs::File::open(parent)?.sync_all()?;
+            }
+            Ok::<_, io::Error>(())
+        });
+        written.await.map_err(|err| stage::io_failure("cannot write the run's request", &err))
+    }
+}
+
+/// A write whose loss is made good by the record, or by the next event of the same kind.
+fn forgivable(uid: &str, result: io::Result<()>) {
+    if let Err(err) = result {
+        tracing::warn!(error = &err as &dyn std::error::Error, uid, "checkpoint not written");
+    }
+}
+
+/// What the record wants of a task that has not ended.
+fn wish(record: &Record, life: &Life) -> Option<Event> {
+    if matches!(life.state, State::Stopping { .. } | State::Ended(_)) {
+        return None;
+    }
+    let (task, cause) = match record {
+        Record::Present(task) if report::is_terminal(task) => (task, StopCause::Superseded),
+        Record::Present(task) if report::is_deleting(task) => (task, StopCause::Deleted),
+        Record::Deleted(task) => (task, StopCause::Deleted),
+        // Absence never kills.
+        Record::Present(_) | Record::Missing | Record::Unknown => return None,
+    };
+    let seconds = task.spec.termination_grace_period_seconds.max(0);
+    Some(Event::StopWanted { cause, grace_millis: seconds.saturating_mul(1000) })
+}
+
+/// Sleeps until a time in milliseconds since 1970, or long enough to look again.
+async fn sleep_until(unix_millis_due: Option<i64>) {
+    let Some(due) = unix_millis_due else { return std::future::pending().await };
+    let left = u64::try_from(due - unix_millis()).unwrap_or(0);
+    tokio::time::sleep(Duration::from_millis(left).min(LONGEST_SLEEP)).await;
+}
+
+/// Keeps the record as `views` says, as long as the task has not ended.
+async fn report_progress(node: &Node, mirror: &mut Mirror, mut views: watch::Receiver<View>) {
+    let mut backoff = Backoff::default();
+    loop {
+        let view = views.borrow_and_update().clone();
+        let mut pause = None;
+        if let Record::Present(task) = mirror.current()
+            && !report::is_terminal(&task)
+            && !view.state.is_terminal()
+            && !view.is_in(&task)
+        {
+            let left = u64::try_from(view.due - unix_millis()).unwrap_or(0);
+            if left > 0 {
+                pause = Some(Duration::from_millis(left));
+            } else {
+                match report::write_status(node, &task, &view).await {
+                    Ok(task) => {
+                        mirror.wrote(task);
+                        backoff.reset();
+                        continue;
+                    }
+                    Err(err) => {
+                        tracing::debug!(error = chain(&err), task = task.metadata.name, "not reported");
+                        let again = mirror.after(node, &task, &err).await;
+                        pause = Some(if again { Duration::ZERO } else { backoff.next() });
+                    }
+                }
+            }
+        }
+        let paused = pin!(async {
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => std::future::pending().await,
+            }
+        });
+        tokio::select! {
+            () = paused => {}
+            () = mirror.changed() => {}
+            changed = views.changed() => if changed.is_err() {
+                std::future::pending::<()>().await;
+            },
+        }
+    }
+}
