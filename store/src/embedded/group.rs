@@ -44,6 +44,15 @@ pub(super) struct Outcome {
     pub(super) changed: bool,
 }
 
+/// What sweeping came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Swept {
+    /// Whether there was anything to do.
+    pub(super) any: bool,
+    /// Whether there is more.
+    pub(super) more: bool,
+}
+
 /// Why a put is refused before the disk does it.
 #[derive(Debug, thiserror::Error)]
 #[error("less than {} MiB are free on its disk", super::RESERVE_BYTES >> 20)]
@@ -180,15 +189,15 @@ impl<'t> Group<'t> {
         Ok(Ok(Done::default()))
     }
 
-    /// Removes some of the rows that the last compaction freed; says whether there is more to do.
+    /// Removes some of the rows that the last compaction freed.
     ///
     /// Of each change up to `compacted` the one before it of the same key is of no use any more,
     /// and neither is a deletion.
-    pub(super) fn sweep(&mut self) -> Result<bool, Error> {
+    pub(super) fn sweep(&mut self) -> Result<Swept, Error> {
         let compacted = tables::number(&self.numbers, COMPACTED)?;
         let swept = tables::number(&self.numbers, SWEPT)?;
         if swept >= compacted {
-            return Ok(false);
+            return Ok(Swept::default());
         }
         let mut changes = Vec::new();
         for row in self.view.events.range(swept + 1..=compacted).map_err(engine)?.take(SWEEP_ROWS) {
@@ -208,7 +217,7 @@ impl<'t> Group<'t> {
         let reached = changes.last().filter(|_| more).map_or(compacted, |(version, ..)| *version);
         self.numbers.insert(SWEPT, reached).map_err(engine)?;
         self.changed = true;
-        Ok(reached < compacted)
+        Ok(Swept { any: true, more: reached < compacted })
     }
 
     /// Stores a new lease.

@@ -174,9 +174,9 @@ impl Writer {
             let ended = self.ending.pop_front().and_then(|ending| ending.waiting);
             answered.extend(ended.map(|waiting| (waiting, Ok(Done::default()))));
         }
-        let more = changes.sweep()?;
-        self.shrinkable = full && self.sweeping && !more;
-        self.sweeping = more;
+        let swept = changes.sweep()?;
+        self.sweeping = swept.more;
+        self.shrinkable = full && swept.any && !swept.more;
         let outcome = changes.end();
         if outcome.changed {
             write.commit().map_err(engine)?;
