@@ -28,7 +28,7 @@ use tokio::time::Instant;
 
 use crate::checkpoint::{Accepted, Outcome};
 use crate::fingerprint::Disk;
-use crate::gc::{Chores, Done as ChoreDone};
+use crate::gc::Chores;
 use crate::memory::Memory;
 use crate::node::{Node, unix_millis};
 use crate::plan::{self, Action, Amounts, Local, Observed, Plan, Row};
@@ -39,7 +39,7 @@ use crate::task::request::millis;
 use crate::task::{self, Begin, Left, Standing};
 
 /// Time between two looks at the disk, and for what can be removed.
-const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// Pause before an owner that failed begins again: its disk did not answer.
 const OWNER_RETRY: Duration = Duration::from_secs(5);
 
@@ -141,7 +141,7 @@ impl Agent {
                     None => return,
                 },
                 Some(ended) = self.running.join_next_with_id() => self.owner_ended(ended),
-                Some(done) = self.chores.next() => self.chore_done(done),
+                Some(()) = self.chores.next() => {}
                 changed = known_store.changed() => if changed.is_err() {
                     return;
                 },
@@ -341,7 +341,7 @@ impl Agent {
                 (uid, Err(io::Error::other("panic")))
             }
         };
-        let Some(owner) = self.owners.remove(&uid) else { return };
+        self.owners.remove(&uid);
         match left {
             Ok(left) => {
                 if left == Left::Sandbox {
@@ -358,9 +358,6 @@ impl Agent {
                     self.unreadable.insert(uid);
                 }
             }
-        }
-        if owner.accepted.spec.owner.is_some() {
-            self.collect_volumes();
         }
     }
 
@@ -426,29 +423,13 @@ impl Agent {
 
     fn collect_volumes(&mut self) {
         // Without the records nobody can say who may still come.
-        if self.complete && self.memory.absence_is_believed(unix_millis()) {
-            self.chores.look_for_volumes(self.frameworks());
+        if !self.complete || !self.memory.absence_is_believed(unix_millis()) {
+            return;
         }
-    }
-
-    /// Uids of the frameworks that have tasks here.
-    fn frameworks(&self) -> BTreeSet<String> {
         let owned = self.owners.values().filter_map(|owner| owner.accepted.spec.owner.as_ref());
-        let placed = self.records.values().filter(|task| !report::is_terminal(task));
-        let placed = placed.filter_map(|task| task.spec.owner.as_ref());
-        owned.chain(placed).map(|owner| owner.framework_uid.clone()).collect()
-    }
-
-    fn chore_done(&mut self, done: ChoreDone) {
-        match done {
-            ChoreDone::Nothing => {}
-            ChoreDone::GoneFrameworks(gone) => {
-                let used = self.frameworks();
-                for uid in gone.iter().filter(|uid| !used.contains(*uid)) {
-                    self.chores.remove_volumes(uid);
-                }
-            }
-        }
+        let placed = self.records.values().filter_map(|task| task.spec.owner.as_ref());
+        let used = owned.chain(placed).map(|owner| owner.framework_uid.clone()).collect();
+        self.chores.collect_volumes(&used);
     }
 
     fn name_of(&self, uid: &str) -> String {
@@ -461,9 +442,7 @@ impl Agent {
     /// Ids of the runs that somebody here looks after.
     fn known_runs(&self) -> BTreeSet<String> {
         let owned = self.owners.values();
-        owned
-            .map(|owner| crate::node::run_id(&owner.accepted.uid, owner.accepted.run))
-            .collect()
+        owned.map(|owner| crate::node::run_id(&owner.accepted.uid, owner.accepted.run)).collect()
     }
 }
 

@@ -105,9 +105,7 @@ impl Cgroups {
         let mut children = BTreeSet::new();
         for place in self.places(group) {
             let names = subgroups(&place).into_iter();
-            children.extend(
-                names.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())),
-            );
+            children.extend(names.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())));
         }
         children
     }
@@ -232,7 +230,8 @@ fn remove(groups: &[PathBuf]) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    const V1: &str = "31 30 0:27 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu\n";
+    const V1: &str =
+        "31 30 0:27 / /sys/fs/cgroup/cpu rw,relatime shared:9 - cgroup cgroup rw,cpu\n";
     const UNIFIED: &str =
         "32 30 0:28 / /sys/fs/cgroup/unified rw,relatime shared:10 - cgroup2 cgroup2 rw\n";
     const OTHER: &str = "33 30 0:29 / /proc rw - proc proc rw\n";

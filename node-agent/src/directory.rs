@@ -76,12 +76,9 @@ impl Directory {
         let lock = lock(&root)?;
         let directory = Self { root, _lock: lock, temporaries: AtomicU64::new(0) };
         beneath::remove_at(&directory.temporary()).map_err(failed(&directory.temporary()))?;
-        for part in [
-            directory.tasks(),
-            directory.volumes(),
-            directory.snapshots(),
-            directory.temporary(),
-        ] {
+        for part in
+            [directory.tasks(), directory.volumes(), directory.snapshots(), directory.temporary()]
+        {
             make_private(&part).map_err(failed(&part))?;
         }
         Ok(directory)

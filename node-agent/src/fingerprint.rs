@@ -44,10 +44,7 @@ impl Fingerprint {
         ]);
         attributes.extend(config.attributes.clone());
         Self {
-            capacity: config
-                .resources
-                .clone()
-                .unwrap_or_else(|| capacity(node.directory.root())),
+            capacity: config.resources.clone().unwrap_or_else(|| capacity(node.directory.root())),
             attributes,
             ports: vec![PORTS],
             machine: Machine {

@@ -1,8 +1,8 @@
-//! Chores: removals that take time, and looks that precede them, beside the top loop.
+//! Chores: removals that take time, beside the top loop.
 //!
 //! What is decided here is only what nobody needs: sandboxes of tasks whose record is gone, volumes
 //! of frameworks that are, layers that were not used for long, empty control groups of earlier
-//! runs. The top loop decides again, with what it knows then, before a volume goes.
+//! runs.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -12,51 +12,30 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::node::{Node, blocking};
-use crate::volumes;
 
 /// Time between two collections of layers where the disk is not full.
 const IMAGES_INTERVAL: Duration = Duration::from_secs(60 * 60);
-/// Frameworks that are looked up in one round.
-const MAX_LOOKUPS: usize = 20;
 /// The control group of shims, which is theirs.
 const SHIMS_GROUP: &str = "shims";
-
-/// What came of a chore.
-pub(crate) enum Done {
-    /// Nothing to decide.
-    Nothing,
-    /// The frameworks with these uids do not exist.
-    GoneFrameworks(Vec<String>),
-}
 
 /// Chores under way; they end when this is dropped, except for a removal that has begun.
 pub(crate) struct Chores {
     node: Arc<Node>,
-    running: JoinSet<Done>,
-    looking_for_volumes: bool,
+    running: JoinSet<()>,
     images_collected: Option<Instant>,
 }
 
 impl Chores {
     pub(crate) fn new(node: Arc<Node>) -> Self {
-        Self { node, running: JoinSet::new(), looking_for_volumes: false, images_collected: None }
+        Self { node, running: JoinSet::new(), images_collected: None }
     }
 
-    /// The next chore that is done; `None` where none is under way.
-    pub(crate) async fn next(&mut self) -> Option<Done> {
-        match self.running.join_next().await? {
-            Ok(done) => {
-                if matches!(done, Done::GoneFrameworks(_)) {
-                    self.looking_for_volumes = false;
-                }
-                Some(done)
-            }
-            Err(err) => {
-                self.looking_for_volumes = false;
-                tracing::error!(error = &err as &dyn std::error::Error, "a chore panicked");
-                Some(Done::Nothing)
-            }
+    /// Waits for the end of a chore; `None` where none is under way.
+    pub(crate) async fn next(&mut self) -> Option<()> {
+        if let Err(err) = self.running.join_next().await? {
+            tracing::error!(error = &err as &dyn std::error::Error, "a chore panicked");
         }
+        Some(())
     }
 
     /// Removes a directory of the agent.
@@ -70,45 +49,20 @@ impl Chores {
                 // What is in `tmp` goes at the next start.
                 tracing::warn!(error, path = %shown.display(), "not removed");
             }
-            Done::Nothing
         });
     }
 
-    /// Looks which of the frameworks that have volumes here, except those in `used`, are gone.
-    pub(crate) fn look_for_volumes(&mut self, used: BTreeSet<String>) {
-        if std::mem::replace(&mut self.looking_for_volumes, true) {
-            return;
-        }
-        let node = Arc::clone(&self.node);
-        self.running.spawn(async move {
-            let unused = match node.volumes.unused(&used) {
-                Ok(unused) => unused,
-                Err(err) => {
-                    let error = &err as &dyn std::error::Error;
-                    tracing::warn!(error, "volumes cannot be listed");
-                    Vec::new()
-                }
-            };
-            let mut gone = Vec::new();
-            for owner in unused.into_iter().take(MAX_LOOKUPS) {
-                if volumes::is_gone(&node.client, &owner).await {
-                    gone.push(owner.uid);
-                }
-            }
-            Done::GoneFrameworks(gone)
-        });
-    }
-
-    /// Removes the volumes of a framework.
-    pub(crate) fn remove_volumes(&mut self, uid: &str) {
-        match self.node.volumes.put_aside(uid) {
+    /// Removes the volumes of frameworks that are gone, which those in `used` are not.
+    pub(crate) fn collect_volumes(&mut self, used: &BTreeSet<String>) {
+        match self.node.volumes.collect(used, Instant::now()) {
             Ok(aside) => {
-                tracing::info!(framework_uid = uid, "volumes removed: their framework is gone");
-                self.discard(aside);
+                for path in aside {
+                    self.discard(path);
+                }
             }
             Err(err) => {
                 let error = &err as &dyn std::error::Error;
-                tracing::warn!(error, framework_uid = uid, "volumes not removed");
+                tracing::warn!(error, "volumes not removed");
             }
         }
     }
@@ -130,7 +84,6 @@ impl Chores {
                     tracing::warn!(error, "unused layers not removed");
                 }
             }
-            Done::Nothing
         });
     }
 
@@ -140,7 +93,6 @@ impl Chores {
         let (node, known) = (Arc::clone(&self.node), known.clone());
         self.running.spawn(async move {
             blocking(move || sweep(&node, &known)).await;
-            Done::Nothing
         });
     }
 }

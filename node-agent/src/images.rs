@@ -115,8 +115,7 @@ impl Images {
         // Held from here on: nobody collects a layer while the next one is unpacked.
         let pin = self.snapshots.pin_chains(&found.chain_ids());
         for index in 0..found.layers.len() {
-            let path =
-                self.snapshots.ensure(&found, index, layers.clone(), self.limits).await?;
+            let path = self.snapshots.ensure(&found, index, layers.clone(), self.limits).await?;
             layers.insert(0, path);
         }
         Ok(Image { config: found.config.clone(), layers, pin })

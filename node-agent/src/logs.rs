@@ -161,7 +161,7 @@ fn answer<B>(request: &Request<B>, directory: &Directory, outputs: &Outputs) -> 
         let why = format!("this agent has no output of task {uid}");
         return refuse(StatusCode::NOT_FOUND, "NotFound", &why);
     }
-    let follow = Follow::new(task, wanted, outputs.ended(uid));
+    let follow = Follow::new(&task, wanted, outputs.ended(uid));
     let chunks = follow.chunks().map(|chunk| chunk.map(Frame::data));
     let mut response = Response::new(StreamBody::new(chunks).boxed_unsync());
     let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");

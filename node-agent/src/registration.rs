@@ -191,15 +191,7 @@ impl Registration<'_> {
             ("OrphanedTasks", orphans(&facts.orphans))
         };
         let ready = Value::True;
-        condition::set(
-            &mut conditions,
-            kind::READY,
-            ready,
-            reason,
-            &message,
-            generation,
-            &now,
-        );
+        condition::set(&mut conditions, kind::READY, ready, reason, &message, generation, &now);
         let (available, reason, message) = match &facts.disk {
             Disk::Available => (Value::True, "DiskAvailable", ""),
             Disk::Full(why) => (Value::False, "DiskFull", why.as_str()),
@@ -278,8 +270,7 @@ mod tests {
         let amounts = |names: &[&str]| {
             names.iter().map(|name| ((*name).to_owned(), Quantity::new("1"))).collect()
         };
-        let current =
-            AgentStatus { capacity: amounts(&["cpu", "gpu"]), ..AgentStatus::default() };
+        let current = AgentStatus { capacity: amounts(&["cpu", "gpu"]), ..AgentStatus::default() };
         let desired = AgentStatus { capacity: amounts(&["cpu"]), ..AgentStatus::default() };
         let patch = status_patch(&desired, &current);
         assert_eq!(patch["capacity"], json!({"cpu": "1", "gpu": null}));

@@ -60,8 +60,7 @@ impl RunWatch {
         let changed = Arc::new(Notify::new());
         // Held over both steps, so that an event finds its watch.
         let mut watched = self.0.lock();
-        let added =
-            inotify::add_watch(&self.0.inotify, directory, WatchFlags::MOVED_TO);
+        let added = inotify::add_watch(&self.0.inotify, directory, WatchFlags::MOVED_TO);
         let watch = match added {
             Ok(watch) => {
                 watched.insert(watch, Arc::clone(&changed));
@@ -138,7 +137,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let watch = RunWatch::new().unwrap();
         let watched = watch.watch(directory.path());
-        let other = watch.watch(tempfile::tempdir().unwrap().path());
+        let elsewhere = tempfile::tempdir().unwrap();
+        let other = watch.watch(elsewhere.path());
         let changes = async {
             let path = directory.path().join("exit.json");
             meseta_shim_api::write(&path, &1).unwrap();

@@ -152,7 +152,11 @@ async fn hold(node: &Node, mirror: &mut Mirror) {
         match report::write_finalizer(node, &task, true).await {
             Ok(task) => return mirror.wrote(task),
             Err(err) => {
-                tracing::debug!(error = run::chain(&err), task = task.metadata.name, "not held yet");
+                tracing::debug!(
+                    error = run::chain(&err),
+                    task = task.metadata.name,
+                    "not held yet"
+                );
                 if mirror.after(node, &task, &err).await {
                     continue;
                 }

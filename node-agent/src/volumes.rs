@@ -1,90 +1,62 @@
 //! Volumes: directories that tasks share, and paths of the host.
 //!
 //! ```text
-//! volumes/<framework uid>/owner.json        whose they are
-//!                         data/<volume>/    what tasks mount, writable for every user
+//! volumes/<framework uid>/<volume>/    what tasks mount, writable for every user
 //! ```
 //!
-//! A shared volume is made by the first task of a framework that names it. It goes when no task of
-//! that framework is left on this agent *and* the framework's record, of this very uid, does not
-//! exist: as long as it exists, another task may come. Where the records may have been lost (the
-//! agent's own record is another than before) nothing is removed for a day.
+//! A shared volume is made by the first task of a framework that names it, and removed with the
+//! framework. An agent does not see frameworks, only its own tasks; but a framework's finished tasks
+//! are kept as long as it is, so the last record of its tasks goes with it. After that the volume is
+//! kept for [`LINGER`], because a task that somebody deletes by hand is made again. Where records may
+//! have been lost (the agent's own is another than before) nothing is removed for a day.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use kube::{Api, Client};
-use meseta_crds::Framework;
 use meseta_crds::task::TaskOwner;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
-use crate::checkpoint;
 use crate::directory::{Directory, is_usable_uid, make_private, names};
 
 /// What must not be mounted, as validation has it for the text of a path; here for where it leads.
 const CLOSED_HOST_PATHS: [&str; 3] = ["/proc", "/sys", "/dev"];
-const OWNER_FILE: &str = "owner.json";
 /// Everybody may write: tasks of one framework may run as different users.
 const SHARED_MODE: u32 = 0o777;
 
-/// The framework that volumes belong to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Owner {
-    /// Namespace of the framework.
-    pub(crate) namespace: String,
-    /// Name of the framework.
-    pub(crate) framework: String,
-    /// Uid of the framework.
-    pub(crate) uid: String,
-}
+/// How long volumes are kept after the last task of their framework is gone. The framework makes a
+/// deleted task again at once, and it is placed within moments.
+const LINGER: Duration = Duration::from_secs(10);
 
 /// The shared volumes of an agent.
 pub(crate) struct Volumes {
     directory: Arc<Directory>,
+    /// Since when a framework with volumes has no task here.
+    unused_since: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Volumes {
     pub(crate) fn new(directory: Arc<Directory>) -> Self {
-        Self { directory }
+        Self { directory, unused_since: Mutex::default() }
     }
 
     /// The directory of a shared volume, made where there is none.
     ///
     /// # Errors
     /// The file system refused, or the owner's uid cannot be the name of a directory.
-    pub(crate) fn prepare(
-        &self,
-        namespace: &str,
-        owner: &TaskOwner,
-        volume: &str,
-    ) -> io::Result<PathBuf> {
+    pub(crate) fn prepare(&self, owner: &TaskOwner, volume: &str) -> io::Result<PathBuf> {
         let uid = &owner.framework_uid;
         if !is_usable_uid(uid) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the framework has no uid"));
         }
         let root = self.directory.volumes().join(uid);
         make_private(&root)?;
-        let owner_file = root.join(OWNER_FILE);
-        if !owner_file.try_exists()? {
-            let owner = Owner {
-                namespace: namespace.to_owned(),
-                framework: owner.framework.clone(),
-                uid: uid.clone(),
-            };
-            // Others may do the same at the same time, with the same content.
-            let temporary = self.directory.new_temporary();
-            checkpoint::write(&temporary, &owner)?;
-            fs::rename(&temporary, &owner_file)?;
-        }
-        make_private(&root.join("data"))?;
-        let path = root.join("data").join(volume);
+        let path = root.join(volume);
         if !path.try_exists()? {
             // Never seen half made, and never made twice.
             let temporary = self.directory.new_temporary();
@@ -98,39 +70,32 @@ impl Volumes {
         Ok(path)
     }
 
-    /// The frameworks that have volumes here, except those whose uid is in `used`.
+    /// Puts the volumes of frameworks aside that are not in `used` and were not for [`LINGER`];
+    /// where they are now, for the removal in earnest.
     ///
     /// # Errors
     /// The file system refused.
-    pub(crate) fn unused(&self, used: &BTreeSet<String>) -> io::Result<Vec<Owner>> {
+    pub(crate) fn collect(
+        &self,
+        used: &BTreeSet<String>,
+        now: Instant,
+    ) -> io::Result<Vec<PathBuf>> {
         let root = self.directory.volumes();
         let uids = names(&root)?;
-        let unused = uids.iter().filter_map(|uid| uid.to_str()).filter(|uid| !used.contains(*uid));
-        let owners = unused.map(|uid| checkpoint::read(&root.join(uid).join(OWNER_FILE)));
-        owners.filter_map(Result::transpose).collect()
-    }
-
-    /// Puts the volumes of a framework aside; where, for the removal in earnest.
-    ///
-    /// # Errors
-    /// The file system refused.
-    pub(crate) fn put_aside(&self, uid: &str) -> io::Result<PathBuf> {
-        let aside = self.directory.new_temporary();
-        fs::rename(self.directory.volumes().join(uid), &aside)?;
-        Ok(aside)
-    }
-}
-
-/// Whether the framework, this very one, does not exist. An answer that does not come is no proof.
-pub(crate) async fn is_gone(client: &Client, owner: &Owner) -> bool {
-    let frameworks: Api<Framework> = Api::namespaced(client.clone(), &owner.namespace);
-    match frameworks.get_metadata_opt(&owner.framework).await {
-        Ok(found) => found.is_none_or(|found| found.metadata.uid.as_ref() != Some(&owner.uid)),
-        Err(err) => {
-            let error = &err as &dyn std::error::Error;
-            tracing::debug!(error, framework = owner.framework, "framework not looked up");
-            false
+        let uids: BTreeSet<&str> = uids.iter().filter_map(|uid| uid.to_str()).collect();
+        let mut unused_since = self.unused_since.lock().unwrap_or_else(PoisonError::into_inner);
+        unused_since.retain(|uid, _| uids.contains(uid.as_str()) && !used.contains(uid));
+        let mut aside = Vec::new();
+        for uid in uids.into_iter().filter(|uid| !used.contains(*uid)) {
+            let since = *unused_since.entry(uid.to_owned()).or_insert(now);
+            if now.duration_since(since) >= LINGER {
+                let path = self.directory.new_temporary();
+                fs::rename(root.join(uid), &path)?;
+                tracing::info!(framework_uid = uid, "volumes removed: their framework is gone");
+                aside.push(path);
+            }
         }
+        Ok(aside)
     }
 }
 
@@ -211,29 +176,28 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_is_one_for_all_tasks_of_a_framework() {
+    fn a_volume_is_one_for_all_tasks_of_a_framework_and_goes_after_them() {
         let root = tempfile::tempdir().unwrap();
         let directory = Arc::new(Directory::open(root.path()).unwrap());
         let volumes = Volumes::new(directory);
-        let owner = TaskOwner {
-            framework: "job".to_owned(),
-            framework_uid: "uid-1".to_owned(),
-            ..TaskOwner::default()
-        };
-        let first = volumes.prepare("default", &owner, "a").unwrap();
+        let owner = TaskOwner { framework_uid: "uid-1".to_owned(), ..TaskOwner::default() };
+        let first = volumes.prepare(&owner, "a").unwrap();
         fs::write(first.join("f"), "x").unwrap();
-        assert_eq!(volumes.prepare("default", &owner, "a").unwrap(), first);
-        assert!(first.join("f").exists());
-        assert_ne!(volumes.prepare("default", &owner, "b").unwrap(), first);
+        assert_eq!(volumes.prepare(&owner, "a").unwrap(), first);
+        assert_eq!(fs::read_to_string(first.join("f")).unwrap(), "x");
+        assert_ne!(volumes.prepare(&owner, "b").unwrap(), first);
+        let hostile = TaskOwner { framework_uid: "../x".to_owned(), ..TaskOwner::default() };
+        assert!(volumes.prepare(&hostile, "a").is_err());
 
         let used = BTreeSet::from(["uid-1".to_owned()]);
-        assert_eq!(volumes.unused(&used).unwrap(), []);
-        let unused = volumes.unused(&BTreeSet::new()).unwrap();
-        assert_eq!(unused.len(), 1);
-        assert_eq!(unused[0].framework, "job");
-        volumes.put_aside("uid-1").unwrap();
-        assert_eq!(volumes.unused(&BTreeSet::new()).unwrap(), []);
-        let hostile = TaskOwner { framework_uid: "../x".to_owned(), ..owner };
-        assert!(volumes.prepare("default", &hostile, "a").is_err());
+        let begin = Instant::now();
+        let collect = |used: &BTreeSet<String>, after: Duration| {
+            volumes.collect(used, begin + after).unwrap().len()
+        };
+        assert_eq!(collect(&BTreeSet::new(), Duration::ZERO), 0);
+        assert_eq!(collect(&used, LINGER / 2), 0, "another task has come");
+        assert_eq!(collect(&BTreeSet::new(), LINGER), 0, "the time begins anew");
+        assert_eq!(collect(&BTreeSet::new(), LINGER * 2), 1);
+        assert!(!first.exists());
     }
 }

@@ -94,7 +94,7 @@ fn a_directory_nobody_may_enter_is_removed() {
     let root = tempfile::tempdir().unwrap();
     let locked = root.path().join("locked");
     std_fs::create_dir_all(locked.join("inner")).unwrap();
-    std_fs::set_permissions(&locked, std_fs::Permissions::from_mode(0)).unwrap();
+    std_fs::set_permissions(&locked, std_fs::Permissions::from_mode(0o000)).unwrap();
     remove_at(&locked).unwrap();
     assert!(!locked.exists());
     remove_at(&root.path().join("absent/child")).unwrap();

@@ -123,9 +123,7 @@ fn assemble<'a>(
         EntryType::Regular | EntryType::Continuous => Kind::File,
         EntryType::Directory => Kind::Directory,
         EntryType::Symlink => Kind::Symlink(OsString::from_vec(link()?)),
-        EntryType::Link => {
-            Kind::HardLink(Inside::parse(&link()?).map_err(|err| refused(&err))?)
-        }
+        EntryType::Link => Kind::HardLink(Inside::parse(&link()?).map_err(|err| refused(&err))?),
         EntryType::Fifo => Kind::Fifo,
         EntryType::Char | EntryType::Block => {
             let whiteout = header.device_major().ok().flatten().unwrap_or(0) == 0

@@ -294,8 +294,8 @@ fn layers(
 }
 
 fn blob(descriptor: &Descriptor, image: &str) -> Result<Blob, Error> {
-    let digest = Sha::parse(&descriptor.digest)
-        .map_err(|why| corrupt(image, &descriptor.digest, &why))?;
+    let digest =
+        Sha::parse(&descriptor.digest).map_err(|why| corrupt(image, &descriptor.digest, &why))?;
     Ok(Blob { digest, size: descriptor.size })
 }
 
@@ -319,11 +319,8 @@ fn open_blob(directory: &Dir, blob: &Blob, image: &str) -> Result<File, Error> {
     let name = blob.digest.to_string();
     let path = Inside::parse(format!("blobs/sha256/{}", blob.digest.hex()).as_bytes())
         .expect("hex digits are a name");
-    let missing = |why: String| Error::Corrupt {
-        image: image.to_owned(),
-        what: format!("blob {name}"),
-        why,
-    };
+    let missing =
+        |why: String| Error::Corrupt { image: image.to_owned(), what: format!("blob {name}"), why };
     let file = match directory.file(&path) {
         Ok(Some(file)) => file,
         Ok(None) => return Err(missing("it is missing from the layout".to_owned())),

@@ -133,12 +133,13 @@ impl Snapshots {
         tracing::info!(image = found.image, layer = %layer.blob.digest, "unpacking");
         let temporary = self.directory.new_temporary();
         fs::create_dir(&temporary).map_err(io("the directory"))?;
-        let made = self.fill(found, index, &temporary, below, limits).and_then(|()| {
-            match fs::rename(&temporary, &path) {
-                Ok(()) => Ok(()),
-                Err(source) => Err(Error::Io { what: format!("layer {chain}"), source }),
-            }
-        });
+        let made =
+            self.fill(found, index, &temporary, below, limits).and_then(|()| {
+                match fs::rename(&temporary, &path) {
+                    Ok(()) => Ok(()),
+                    Err(source) => Err(Error::Io { what: format!("layer {chain}"), source }),
+                }
+            });
         if let Err(err) = made {
             if let Err(err) = self.directory.discard(&temporary) {
                 let error = &err as &dyn std::error::Error;

@@ -64,10 +64,10 @@ fn the_upper_layer_hides_hostile_links() {
     let run = root.path().join("run");
     std::fs::create_dir(&run).unwrap();
     let targets = ["/mnt/a/b", "/srv/data/x"].map(std::path::Path::new);
-    let (upper, _) = prepare_upper(&run, &[layer], &targets, std::path::Path::new("/app/x")).unwrap();
-    let is_directory = |name: &str| {
-        upper.join(name).symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
-    };
+    let (upper, _) =
+        prepare_upper(&run, &[layer], &targets, std::path::Path::new("/app/x")).unwrap();
+    let is_directory =
+        |name: &str| upper.join(name).symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
     for name in ["dev", "proc", "sys", "etc", "mnt/a", "srv/data"] {
         assert!(is_directory(name), "{name}");
     }

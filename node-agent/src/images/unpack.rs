@@ -160,7 +160,8 @@ impl<'a> Writer<'a> {
             if !is_kind(&stat, FileType::RegularFile) {
                 return Err(refused("it is not a file"));
             }
-            let source = Inside::parse(source.as_bytes()).map_err(|err| refused(&err.to_string()))?;
+            let source =
+                Inside::parse(source.as_bytes()).map_err(|err| refused(&err.to_string()))?;
             let file = directory.file(&source)?;
             let mut file = file.ok_or_else(|| refused("it has gone"))?;
             let mut copied = into.create_file(name)?;

@@ -41,7 +41,8 @@ pub(crate) fn prepare_upper(
     let (upper, work) = (run.join("upper"), run.join("work"));
     make_private(&upper)?;
     make_private(&work)?;
-    let layers: Vec<Dir> = layers.iter().map(|layer| Dir::open(layer)).collect::<io::Result<_>>()?;
+    let layers: Vec<Dir> =
+        layers.iter().map(|layer| Dir::open(layer)).collect::<io::Result<_>>()?;
     let root = Dir::open(&upper)?;
     root.set_metadata(new_directory())?;
     for name in OPAQUE {

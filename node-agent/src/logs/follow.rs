@@ -97,7 +97,7 @@ struct Opened {
 }
 
 impl Follow {
-    pub(super) fn new(task: TaskDirectory, wanted: Wanted, ended: CancellationToken) -> Self {
+    pub(super) fn new(task: &TaskDirectory, wanted: Wanted, ended: CancellationToken) -> Self {
         let path = task.output(wanted.stream);
         let mut previous = path.clone().into_os_string();
         previous.push(".1");

@@ -112,7 +112,8 @@ fn a_sandbox_goes_with_its_record_and_stays_when_records_may_be_lost() {
     let sandbox = Local::Sandbox { kept_until: 100 };
     let kept = Row { terminal: true, held: false, ..row("a") };
     assert_eq!(decisions(&observed(vec![kept], &[("a", sandbox)])), [""; 0]);
-    let settled = Observed { settled: ["a".to_owned()].into(), ..observed(vec![], &[("a", sandbox)]) };
+    let settled =
+        Observed { settled: ["a".to_owned()].into(), ..observed(vec![], &[("a", sandbox)]) };
     assert_eq!(decisions(&settled), [""; 0], "there is a record, of which nothing is new");
     let mut look = observed(Vec::new(), &[("a", sandbox)]);
     assert_eq!(decisions(&look), ["forget a"]);

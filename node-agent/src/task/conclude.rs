@@ -189,8 +189,7 @@ async fn clean(node: &Arc<Node>, accepted: &Accepted) {
 async fn try_clean(node: &Arc<Node>, accepted: &Accepted) -> io::Result<()> {
     try_finish_run(node, accepted).await?;
     // A run that is not written down here may have left its cgroup: the directory was lost.
-    let (cleaner, groups, uid) =
-        (Arc::clone(node), node.cgroup_parent(), accepted.uid.clone());
+    let (cleaner, groups, uid) = (Arc::clone(node), node.cgroup_parent(), accepted.uid.clone());
     blocking(move || {
         let children = cleaner.cgroups.children(&groups);
         let mut own = children.iter().filter(|name| is_run_of(&uid, name));

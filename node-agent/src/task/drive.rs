@@ -288,7 +288,11 @@ async fn report_progress(node: &Node, mirror: &mut Mirror, mut views: watch::Rec
                         continue;
                     }
                     Err(err) => {
-                        tracing::debug!(error = chain(&err), task = task.metadata.name, "not reported");
+                        tracing::debug!(
+                            error = chain(&err),
+                            task = task.metadata.name,
+                            "not reported"
+                        );
                         let again = mirror.after(node, &task, &err).await;
                         pause = Some(if again { Duration::ZERO } else { backoff.next() });
                     }

@@ -193,9 +193,7 @@ impl Life {
                 self.state = State::Running(program);
                 Vec::new()
             }
-            (State::Starting { .. } | State::Running(_), Event::Exited(exit)) => {
-                self.exited(&exit)
-            }
+            (State::Starting { .. } | State::Running(_), Event::Exited(exit)) => self.exited(&exit),
             (State::Starting { .. } | State::Running(_), Event::ShimLost) => {
                 let message = "the shim died, and the container was ended with it";
                 self.lost(reason::SHIM_LOST, message, now)
@@ -215,8 +213,7 @@ impl Life {
                     (None, Force::Asked) => vec![Effect::Terminate],
                     _ => Vec::new(),
                 };
-                self.state =
-                    State::Stopping { stop: *stop, program: Some(started), force: *force };
+                self.state = State::Stopping { stop: *stop, program: Some(started), force: *force };
                 effect
             }
             (State::Stopping { stop, .. }, Event::Exited(exit)) => {

@@ -173,9 +173,8 @@ pub(crate) fn describe(exit: &Exit, accepted: &Accepted) -> String {
         Ending::NotStarted { message, .. } => format!("could not be started: {message}"),
     };
     if is_out_of_memory(exit) {
-        let limit = accepted.spec.limits.get("memory").or_else(|| {
-            accepted.spec.resources.get("memory")
-        });
+        let limit =
+            accepted.spec.limits.get("memory").or_else(|| accepted.spec.resources.get("memory"));
         return match limit {
             Some(limit) => format!("{ended}: it needed more than its {limit} of memory"),
             None => format!("{ended}: the machine had no memory left"),

@@ -62,11 +62,7 @@ fn container(accepted: &Accepted) -> Result<&Container, Failure> {
     accepted.spec.containers.first().ok_or_else(none)
 }
 
-fn prepare(
-    node: &Node,
-    accepted: &Accepted,
-    image: Option<&Image>,
-) -> Result<RunRequest, Failure> {
+fn prepare(node: &Node, accepted: &Accepted, image: Option<&Image>) -> Result<RunRequest, Failure> {
     let container = container(accepted)?;
     let config = image.map(|image| &image.config);
     let args = request::arguments(container, config)?;
@@ -134,16 +130,13 @@ fn account(container: &Container, image: Option<&Image>) -> Result<Account, Fail
 }
 
 /// The volumes of the task where its container mounts them.
-fn mounts(
-    node: &Node,
-    accepted: &Accepted,
-    container: &Container,
-) -> Result<Vec<Bind>, Failure> {
+fn mounts(node: &Node, accepted: &Accepted, container: &Container) -> Result<Vec<Bind>, Failure> {
     let mut binds = Vec::new();
     for mount in &container.volume_mounts {
         let target = PathBuf::from(&mount.mount_path);
         if target == Path::new(SANDBOX_MOUNT) {
-            let message = format!("`{SANDBOX_MOUNT}` is the sandbox; mount `{}` elsewhere", mount.name);
+            let message =
+                format!("`{SANDBOX_MOUNT}` is the sandbox; mount `{}` elsewhere", mount.name);
             return Err(Failure::new(reason::INVALID_SPEC, message));
         }
         let volume = accepted.spec.volumes.iter().find(|volume| volume.name == mount.name);
@@ -158,11 +151,7 @@ fn mounts(
 }
 
 /// Where a volume is on the host, and whether it can be read only.
-fn source(
-    node: &Node,
-    accepted: &Accepted,
-    volume: &Volume,
-) -> Result<(PathBuf, bool), Failure> {
+fn source(node: &Node, accepted: &Accepted, volume: &Volume) -> Result<(PathBuf, bool), Failure> {
     if let Some(host) = &volume.host_path {
         let found = volumes::host_path(&host.path, &node.hidden);
         let source = found.map_err(|err| {
@@ -175,19 +164,14 @@ fn source(
         let message = format!("volume `{}`: a task alone shares with nobody", volume.name);
         return Err(Failure::new(reason::INVALID_SPEC, message));
     };
-    let made = node.volumes.prepare(&accepted.namespace, owner, &volume.name);
+    let made = node.volumes.prepare(owner, &volume.name);
     let what = format!("cannot make the volume `{}`", volume.name);
     made.map(|source| (source, false)).map_err(|err| io_failure(&what, &err))
 }
 
 /// The overlay of an image, with a fresh upper directory that no hostile link of the image reaches
 /// through.
-fn layers(
-    image: &Image,
-    run: &Path,
-    binds: &[Bind],
-    working_dir: &Path,
-) -> Result<Root, Failure> {
+fn layers(image: &Image, run: &Path, binds: &[Bind], working_dir: &Path) -> Result<Root, Failure> {
     let targets: Vec<&Path> = binds.iter().map(|bind| bind.target.as_path()).collect();
     let prepared = images::prepare_upper(run, &image.layers, &targets, working_dir);
     let (upper, work) =

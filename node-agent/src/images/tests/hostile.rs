@@ -133,8 +133,7 @@ fn hard_links_reach_this_layer_and_those_below_only() {
         assert!(why.contains("`l`"), "{why}");
     }
     let stage = Stage::new();
-    let through =
-        Archive::default().symlink("way", &stage.victim()).hard_link("l", "way/secret");
+    let through = Archive::default().symlink("way", &stage.victim()).hard_link("l", "way/secret");
     assert!(stage.unpack(through).is_err());
 
     let stage = Stage::new();
@@ -303,7 +302,8 @@ fn an_entry_replaces_what_had_its_name() {
 #[test]
 fn garbage_is_refused_and_harmless() {
     let into = tempfile::tempdir().unwrap();
-    let garbage = b"this is no archive, but long enough to be taken for a header of one. ".repeat(20);
+    let garbage =
+        b"this is no archive, but long enough to be taken for a header of one. ".repeat(20);
     let limits = Limits::default();
     unpack_blob(&garbage, &garbage, &garbage, into.path(), &[], limits).unwrap_err();
     assert_eq!(std::fs::read_dir(into.path()).unwrap().count(), 0);

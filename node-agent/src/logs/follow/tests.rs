@@ -41,7 +41,7 @@ impl Output {
     }
 
     fn follow(&self, query: &str) -> Follow {
-        Follow::new(self.task.clone(), Wanted::parse(query).unwrap(), self.ended.clone())
+        Follow::new(&self.task, Wanted::parse(query).unwrap(), self.ended.clone())
     }
 
     async fn read(&self, query: &str) -> String {

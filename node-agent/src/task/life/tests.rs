@@ -115,7 +115,7 @@ fn every_way_to_end_has_its_reason() {
         oom_kills: 1,
     };
     let killed = Exit { oom_kills: 0, ..oom.clone() };
-    let survived = Exit { outcome: Ending::Exited { code: 0 }, ..oom.clone() };
+    let survived = Exit { outcome: Ending::Exited { code: 0 }, ..oom };
     let not_started = |cause| Exit {
         outcome: Ending::NotStarted { cause, message: "why".to_owned() },
         started_unix_millis: None,
@@ -189,10 +189,8 @@ fn always_means_after_success_too_but_not_after_a_failed_start() {
     let events = [(0, Event::Staged), (1, started(1)), (2, code(0, 1, 2))];
     let (waiting, _) = after(life(RestartPolicy::Always, None), &events);
     assert!(matches!(waiting.state, State::Waiting { .. }));
-    let failure = Ending::NotStarted {
-        cause: StartFailure::CommandNotFound,
-        message: "no `x`".to_owned(),
-    };
+    let failure =
+        Ending::NotStarted { cause: StartFailure::CommandNotFound, message: "no `x`".to_owned() };
     let events = [(0, Event::Staged), (1, exit(failure, 1, 1))];
     let (ended, _) = after(life(RestartPolicy::Always, None), &events);
     ends(&ended, TaskState::Failed, reason::COMMAND_NOT_FOUND);

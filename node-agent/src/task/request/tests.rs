@@ -66,8 +66,7 @@ fn the_task_has_the_last_word_on_its_environment() {
 #[test]
 fn no_container_begins_in_a_window_to_others() {
     let of = |spec: Option<&str>, image_dir: Option<&str>| {
-        let container =
-            Container { working_dir: spec.map(str::to_owned), ..Container::default() };
+        let container = Container { working_dir: spec.map(str::to_owned), ..Container::default() };
         let mut image = image(&[], &[]);
         image.working_dir = image_dir.map(str::to_owned);
         working_directory(&container, Some(&image)).map(|found| found.display().to_string())
@@ -86,10 +85,8 @@ fn limits_follow_the_spec() {
     let list = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(name, amount)| ((*name).to_owned(), Quantity::new(*amount))).collect()
     };
-    let spec = TaskSpec {
-        resources: list(&[("cpu", "250m"), ("memory", "64Mi")]),
-        ..TaskSpec::default()
-    };
+    let spec =
+        TaskSpec { resources: list(&[("cpu", "250m"), ("memory", "64Mi")]), ..TaskSpec::default() };
     let expected = Limits {
         cpu_share_millis: 250,
         cpu_limit_millis: None,
