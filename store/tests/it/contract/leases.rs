@@ -9,6 +9,10 @@ use meseta_store::{Change, Error, Expect, LeaseId};
 
 use crate::stores::{StoreExt as _, Subject, next_event, soon};
 
+/// Short enough to be waited for, long enough that a machine which others load does not lose a lease
+/// between its grant and its first use.
+const SHORT_SECONDS: i64 = 3;
+
 against_all! {
     a_lease_takes_its_keys_with_it_when_it_ends
     a_renewed_lease_lives_on
@@ -20,7 +24,7 @@ against_all! {
 
 async fn a_lease_takes_its_keys_with_it_when_it_ends(subject: Subject) {
     let store = &*subject.store;
-    let lease = store.grant_lease(1).await.unwrap();
+    let lease = store.grant_lease(SHORT_SECONDS).await.unwrap();
     let last = {
         store.put_under("/a/1", lease).await.unwrap();
         store.put_under("/a/2", lease).await.unwrap()
@@ -40,9 +44,9 @@ async fn a_lease_takes_its_keys_with_it_when_it_ends(subject: Subject) {
 async fn a_renewed_lease_lives_on(subject: Subject) {
     let store = &*subject.store;
     // Both are granted for the same time; that one lives and the other does not shows the renewal.
-    let renewed = store.grant_lease(2).await.unwrap();
+    let renewed = store.grant_lease(SHORT_SECONDS).await.unwrap();
     store.put_under("/renewed", renewed).await.unwrap();
-    let left = store.grant_lease(2).await.unwrap();
+    let left = store.grant_lease(SHORT_SECONDS).await.unwrap();
     store.put_under("/left", left).await.unwrap();
     let ended = async {
         while store.get("/left").await.unwrap().is_some() {
@@ -128,7 +132,7 @@ async fn a_lease_that_is_not_there_is_refused(subject: Subject) {
 }
 
 async fn a_lease_survives_a_restart(subject: Subject) {
-    let short = subject.store.grant_lease(1).await.unwrap();
+    let short = subject.store.grant_lease(SHORT_SECONDS).await.unwrap();
     let long = subject.store.grant_lease(3600).await.unwrap();
     subject.store.put_under("/short", short).await.unwrap();
     subject.store.put_under("/long", long).await.unwrap();
