@@ -54,7 +54,18 @@ pub(crate) async fn handle(
     let room = server.limits.stream()?;
     let cache = &request.resource.cache;
     let (start, ends_initial) = match options.start {
-        WatchStart::After(version) => (Start::After(version), false),
+        WatchStart::After(version) => {
+            // A version that was never written is from before the store was emptied or restored.
+            // Kubernetes would be silent until it is reached; the client would miss all until then.
+            if cache.version() < version {
+                let newest = server.store().version().await?;
+                if newest < version {
+                    let why = format!("too new resource version: {version} ({newest})");
+                    return Ok(expired(why));
+                }
+            }
+            (Start::After(version), false)
+        }
         WatchStart::Now => (Start::Now, false),
         WatchStart::State { at, bookmark } => {
             match at {
@@ -74,8 +85,7 @@ pub(crate) async fn handle(
         Err(too_old) => {
             let asked = request.query.resource_version()?.unwrap_or_default();
             let why = format!("too old resource version: {asked} ({})", too_old.oldest);
-            let event = json!({"type": "ERROR", "object": Failure::expired(why, None).body()});
-            return Ok(stream_answer(Body::whole(format!("{event}\n"))));
+            return Ok(expired(why));
         }
     };
     let now = Instant::now();
@@ -103,6 +113,12 @@ pub(crate) async fn handle(
 
 fn stream_answer(body: Body) -> Response {
     answer::answer(StatusCode::OK, "application/json", body)
+}
+
+/// What makes a client list anew: an answer that begins well, and then the error.
+fn expired(why: String) -> Response {
+    let event = json!({"type": "ERROR", "object": Failure::expired(why, None).body()});
+    stream_answer(Body::whole(format!("{event}\n")))
 }
 
 fn default_timeout() -> Duration {

@@ -79,6 +79,17 @@ async fn a_version_that_is_too_old_is_an_event_and_not_an_error() {
 }
 
 #[tokio::test]
+async fn a_version_that_was_never_written_makes_the_client_list_anew() {
+    let world = World::new().await;
+    let mut events = world.watch_tasks("resourceVersion=99999999").await;
+    let event = events.next().await.unwrap();
+    assert_eq!((&event["type"], &event["object"]["code"]), (&json!("ERROR"), &json!(410)));
+    let message = event["object"]["message"].as_str().unwrap();
+    assert!(message.starts_with("too new resource version: 99999999 ("), "{message}");
+    assert_eq!(events.next().await, None);
+}
+
+#[tokio::test]
 async fn a_watch_ends_after_its_timeout_with_a_last_bookmark() {
     let world = World::new().await;
     world.create("a", json!({})).await;
