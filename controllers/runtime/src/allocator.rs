@@ -101,7 +101,7 @@ impl Shell {
         loop {
             self.absorb(cluster);
             for order in self.decide(cluster, MAX_PLACING - placing.len()) {
-                placing.push(Box::pin(place::place(writer, order)));
+                placing.push(Box::pin(place::place(writer, order, stop)));
             }
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -191,7 +191,11 @@ impl Shell {
         let mut orders = Vec::with_capacity(placements.len());
         for placement in placements {
             let key = convert::key(&placement.task);
-            match state.tasks.get(&key).filter(|row| row.uid == placement.uid) {
+            let row = state
+                .tasks
+                .get(&key)
+                .filter(|row| row.uid == placement.uid && row.agent.is_none() && !row.deleting);
+            match row {
                 Some(row) => {
                     self.placing.insert(key.clone());
                     orders.push(Order {

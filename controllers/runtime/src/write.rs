@@ -99,11 +99,6 @@ impl Writer {
         tokio::time::timeout(TIMEOUT, fenced).await.unwrap_or(Err(WriteError::TimedOut))
     }
 
-    /// Whether the term still holds.
-    pub(crate) fn leads(&self) -> bool {
-        self.fence.allows(self.epoch)
-    }
-
     /// A read, bounded in time.
     ///
     /// # Errors

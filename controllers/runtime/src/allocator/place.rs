@@ -5,6 +5,7 @@ use std::time::Duration;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use meseta_crds::{AGENT_FINALIZER, Task};
+use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Key;
 use crate::write::{WriteError, Writer};
@@ -48,7 +49,12 @@ impl Settled {
 }
 
 /// Agent, epoch and finalizer in one write, guarded by the version that was decided on.
-pub(super) async fn place(writer: &Writer, order: Order) -> Settled {
+///
+/// If it is not known whether that was carried out, the record is read until it says so or `stop`
+/// ends the term. Writes may be held back for a moment in the midst of a term, while a renewal of the
+/// lease is late, so that alone is no reason to give up. A write that arrives even later is refused,
+/// by the version of the record if that has moved on, and by the agent if its room was given away.
+pub(super) async fn place(writer: &Writer, order: Order, stop: &CancellationToken) -> Settled {
     let Order { key, uid, version, mut finalizers, agent } = order;
     if !finalizers.iter().any(|finalizer| finalizer == AGENT_FINALIZER) {
         finalizers.push(AGENT_FINALIZER.to_owned());
@@ -61,7 +67,6 @@ pub(super) async fn place(writer: &Writer, order: Order) -> Settled {
     let parameters = PatchParams::default();
     match writer.write(tasks.patch(&key.name, &parameters, &Patch::Merge(&patch))).await {
         Ok(task) => return Settled::Placed { key, task: Box::new(task) },
-        Err(WriteError::Fenced) => return Settled::Unknown { key },
         Err(err @ WriteError::Rejected(_)) => {
             let error = &err as &dyn std::error::Error;
             tracing::warn!(error, namespace = key.namespace, task = key.name, "placement refused");
@@ -74,11 +79,12 @@ pub(super) async fn place(writer: &Writer, order: Order) -> Settled {
     }
     let mut pause = FIRST_RETRY;
     loop {
-        match writer.read(tasks.get_opt(&key.name)).await {
-            Ok(task) => return Settled::Observed { key, uid, task: task.map(Box::new) },
-            Err(_) if !writer.leads() => return Settled::Unknown { key },
-            Err(_) => tokio::time::sleep(pause).await,
+        match stop.run_until_cancelled(writer.read(tasks.get_opt(&key.name))).await {
+            Some(Ok(task)) => return Settled::Observed { key, uid, task: task.map(Box::new) },
+            Some(Err(_)) => {}
+            None => return Settled::Unknown { key },
         }
+        stop.run_until_cancelled(tokio::time::sleep(pause)).await;
         pause = (pause * 2).min(LONGEST_RETRY);
     }
 }
