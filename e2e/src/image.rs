@@ -84,6 +84,9 @@ impl Image {
         }
         header.set_entry_type(kind);
         header.set_mode(mode);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
         header.set_size(u64::try_from(content.len())?);
         header.set_cksum();
         self.layer.append(&header, content)?;

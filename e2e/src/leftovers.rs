@@ -63,7 +63,7 @@ pub fn leftovers(agent: &str, data_dir: &Path) -> Leftovers {
             .into_iter()
             .map(|pid| format!("{pid} {}", command_line(pid)))
             .collect(),
-        cgroups: cgroups(agent),
+        cgroups: containers(agent),
         mounts: mounts(data_dir),
         directories,
     }
@@ -80,7 +80,18 @@ pub(crate) fn container_processes(agent: &str, data_dir: &Path) -> Vec<u32> {
 /// Shims that run a container of the agent whose directory is `data_dir`.
 pub(crate) fn shims(data_dir: &Path) -> Vec<u32> {
     let data_dir = format!("{}/", data_dir.display());
-    pids().filter(|pid| is_shim(*pid) && command_line(*pid).contains(&data_dir)).collect()
+    let is_first = |pid: u32| namespace_pids(pid).get(1).is_some_and(|inner| inner == "1");
+    let shims = pids().filter(|pid| is_shim(*pid) && command_line(*pid).contains(&data_dir));
+    // Not its launcher, and not a container that is about to be: a shim is the first process of a
+    // pid namespace.
+    shims.filter(|pid| namespace_pids(*pid).len() == 2 && is_first(*pid)).collect()
+}
+
+/// The ids of a process in each pid namespace that it is in, the outermost first.
+fn namespace_pids(pid: u32) -> Vec<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    line.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
 fn is_shim(pid: u32) -> bool {
@@ -144,6 +155,16 @@ fn roots(agent: &str) -> Vec<PathBuf> {
     let unique: BTreeSet<PathBuf> =
         hierarchies.map(|mount| Path::new(mount).join("meseta").join(agent)).collect();
     unique.into_iter().filter(|path| path.is_dir()).collect()
+}
+
+/// The groups below the agent's own. The one of the shims stays, empty, for the next of them.
+fn containers(agent: &str) -> Vec<PathBuf> {
+    let empty = |path: &Path| {
+        fs::read_to_string(path.join("cgroup.procs")).is_ok_and(|pids| pids.is_empty())
+    };
+    let mut groups = cgroups(agent);
+    groups.retain(|path| !(path.ends_with(Path::new(agent).join("shims")) && empty(path)));
+    groups
 }
 
 fn cgroups(agent: &str) -> Vec<PathBuf> {

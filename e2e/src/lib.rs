@@ -28,6 +28,7 @@ mod observer;
 mod process;
 mod programs;
 mod shared;
+mod up;
 mod wait;
 mod witness;
 
@@ -40,5 +41,6 @@ pub use observer::{Observer, Seen};
 pub use process::{Output, Process, free_port, run};
 pub use programs::Programs;
 pub use shared::Space;
+pub use up::Up;
 pub use wait::await_condition;
 pub use witness::Witness;

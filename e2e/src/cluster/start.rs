@@ -154,7 +154,7 @@ impl Etcd {
     fn spawn(&mut self) -> Result<()> {
         let Self { url, peer_url, data_dir, log, host, .. } = &*self;
         let mut command = Host::command(host.as_ref(), &Programs::find()?.etcd);
-        command.arg("--data-dir").arg(data_dir).args(["--unsafe-no-fsync", "--log-level=warn"]);
+        command.arg("--data-dir").arg(data_dir).args(["--unsafe-no-fsync", "--log-level=error"]);
         command.args(["--listen-client-urls", url, "--advertise-client-urls", url]);
         command.args(["--listen-peer-urls", peer_url, "--initial-advertise-peer-urls", peer_url]);
         command.arg(format!("--initial-cluster=default={peer_url}"));

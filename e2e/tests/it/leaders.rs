@@ -81,8 +81,8 @@ fn a_paused_leader_places_nothing_when_it_wakes() {
     let observer = Observer::start(std::slice::from_ref(&client)).unwrap();
     let create = |moment: &str| {
         let tasks = (0..TASKS).map(|number| yaml::task(&format!("{moment}-{number}"), "exit 0"));
-        let list = json!({"apiVersion": "v1", "kind": "List", "items": tasks.collect::<Vec<_>>()});
-        client.apply(&list).unwrap();
+        let documents: Vec<String> = tasks.map(|task| task.to_string()).collect();
+        client.apply_text(&documents.join("\n---\n")).unwrap();
     };
     // It is stopped in the middle of its work.
     std::thread::scope(|scope| {

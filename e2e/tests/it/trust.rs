@@ -77,7 +77,8 @@ fn an_agent_reads_and_writes_only_what_is_its_own(store: StoreKind) {
         forbidden(&agent, &["replace", "--raw", &path, "-f", "-"], Some(&task.to_string()));
         forbidden(&agent, &["delete", "--raw", &path], None);
     }
-    forbidden(&system, &["get", "lease", "meseta-leader"], None);
+    forbidden(&system, &["get", "leases"], None);
+    forbidden(&system, &["get", "lease", &their_lease], None);
     for name in ["meseta-leader", &their_lease] {
         forbidden(&system, &["patch", "lease", name, "--type=merge", "-p", lease], None);
     }
