@@ -46,6 +46,9 @@ use crate::storage::Resource;
 const CONCURRENCY: usize = 16;
 /// How long an item rests that could not be dealt with.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long changes gather before they are read: most of them are of no interest here, and a look
+/// at all caches for each would cost as much as the writes.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Collects until the future is dropped.
 pub(super) async fn run(server: Arc<Server>) {
@@ -183,7 +186,7 @@ impl Collector {
         let retry = self.later.front().map(|(due, _)| *due);
         let changes = self.followers.iter_mut().map(|follower| follower.changed().boxed());
         tokio::select! {
-            _ = select_all(changes) => {}
+            _ = select_all(changes) => tokio::time::sleep(GATHER).await,
             () = async {
                 match retry {
                     Some(due) => tokio::time::sleep_until(due).await,
