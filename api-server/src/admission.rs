@@ -208,9 +208,14 @@ fn changes_generation(kind: &Kind, old: &Value, new: &Value) -> bool {
 fn finish(kind: &Kind, object: &mut Value, old: Option<&Value>) -> Result<(), Failure> {
     let faults = kind.schema.as_ref().map(|schema| schema.validate(object, old));
     let faults = faults.unwrap_or_default();
-    if !kind.custom && let Some(fault) = faults.first() {
+    if !kind.custom
+        && let Some(fault) = faults.first()
+    {
         // A type of Go or Rust could not have been decoded from it.
-        return Err(decode::cannot_be_handled(kind, &format!("{}: {}", fault.field, fault.message)));
+        return Err(Failure::bad_request(format!(
+            "{0} in version {1:?} cannot be handled as a {0}: {2}: {3}",
+            kind.kind, kind.version, fault.field, fault.message
+        )));
     }
     let mut causes = metadata::faults(kind, object, old);
     causes.extend(faults);

@@ -10,7 +10,8 @@
 //! - `request`: what is asked for · `authz`: who may · `handlers`: one module per verb
 //! - `admission`: from what was sent to what is stored · `storage`: compare-and-swap
 //! - `cache`: what reads and watches are served from · `object`: one record
-//! - `registry`, `schema`, `selector`, `table`, `discovery`, `openapi`, `status`: the API's own terms
+//! - `registry`, `schema`, `selector`, `table`, `discovery`, `openapi`, `status`,
+//!   `syntax`: the API's own terms
 //! - `live`: what is not stored · `background`: garbage, namespaces, compaction
 //!
 //! **Invariants:**
@@ -37,6 +38,7 @@ mod selector;
 mod server;
 mod status;
 mod storage;
+mod syntax;
 mod table;
 #[cfg(test)]
 mod testing;

@@ -85,6 +85,11 @@ impl Schema {
         if !causes.is_empty() && old.is_some() {
             causes = validate::faults(&self.root, object, old);
         }
+        causes
+    }
+
+    /// Adds to all faults of an object that its rules were not looked at, where that is so.
+    pub(crate) fn note_unchecked_rules(&self, causes: &mut Vec<Cause>) {
         if self.has_rules && causes.iter().any(hides_rules) {
             causes.push(Cause::invalid(
                 NO_FIELD,
@@ -93,7 +98,6 @@ impl Schema {
                  the existing errors to complete validation",
             ));
         }
-        causes
     }
 }
 

@@ -6,7 +6,6 @@
 
 mod field;
 mod label;
-pub(crate) mod syntax;
 
 pub(crate) use field::{FieldPath, FieldSelector};
 pub(crate) use label::LabelSelector;

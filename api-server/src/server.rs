@@ -179,21 +179,8 @@ impl Server {
             return not_served(&objects);
         };
         let kind = &resource.kind;
-        if kind.namespaced == objects.namespace.is_empty()
-            && !(kind.namespaced && objects.name.is_empty())
-        {
-            return not_served(&objects);
-        }
-        if kind.namespaced
-            && objects.namespace.is_empty()
-            && !matches!(head.method, Method::GET | Method::HEAD)
-        {
-            // Writes to a collection are to that of one namespace.
-            return if kind.custom {
-                not_served(&objects)
-            } else {
-                Err(Failure::method_not_allowed())
-            };
+        if let Some(refusal) = out_of_scope(kind, &objects, &head.method) {
+            return refusal;
         }
         let verb = verb(head, kind, &objects, &query)?;
         let condition = authorize(identity, kind, &objects, &query, verb)?;
@@ -205,17 +192,48 @@ impl Server {
         let headers = &head.headers;
         let request =
             Request { query, headers, objects: &objects, resource, identity, body, condition };
+        let handled = Box::pin(self.handle(verb, &request));
+        tokio::time::timeout(limits::REQUEST_TIMEOUT, handled)
+            .await
+            .unwrap_or_else(|_| Err(Failure::unavailable(TOO_SLOW)))
+    }
+
+    async fn handle(
+        self: &Arc<Self>,
+        verb: Verb,
+        request: &Request<'_>,
+    ) -> Result<Response, Failure> {
         match verb {
-            Verb::Get => handlers::get::handle(self, &request).await,
-            Verb::List => handlers::list::handle(self, &request).await,
-            Verb::Watch => handlers::watch::handle(self, &request).await,
-            Verb::Create => handlers::create::handle(self, &request).await,
-            Verb::Update | Verb::Place => handlers::update::handle(self, &request).await,
-            Verb::Patch => handlers::patch::handle(self, &request).await,
-            Verb::Delete => handlers::delete::handle(self, &request).await,
-            Verb::DeleteCollection => handlers::delete_collection::handle(self, &request).await,
+            Verb::Get => handlers::get::handle(self, request).await,
+            Verb::List => handlers::list::handle(self, request).await,
+            Verb::Watch => handlers::watch::handle(self, request).await,
+            Verb::Create => handlers::create::handle(self, request).await,
+            Verb::Update | Verb::Place => handlers::update::handle(self, request).await,
+            Verb::Patch => handlers::patch::handle(self, request).await,
+            Verb::Delete => handlers::delete::handle(self, request).await,
+            Verb::DeleteCollection => handlers::delete_collection::handle(self, request).await,
         }
     }
+}
+
+/// Said of a request that was given up; it may have been a write.
+const TOO_SLOW: &str = "the request did not finish in time; whether it is carried out is not known";
+
+/// What is said to a path in another scope than the kind's, if it is.
+fn out_of_scope(
+    kind: &Kind,
+    objects: &Objects,
+    method: &Method,
+) -> Option<Result<Response, Failure>> {
+    let everywhere = kind.namespaced && objects.namespace.is_empty();
+    let elsewhere = !kind.namespaced && !objects.namespace.is_empty();
+    if elsewhere || (everywhere && !objects.name.is_empty()) {
+        return Some(not_served(objects));
+    }
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    // Writes to a collection are to that of one namespace.
+    (everywhere && !reads)
+        .then(|| if kind.custom { not_served(objects) } else { Err(Failure::method_not_allowed()) })
 }
 
 /// What is said where no such kind, or not in this scope, is served.
@@ -234,12 +252,13 @@ fn verb(
     query: &Query<'_>,
 ) -> Result<Verb, Failure> {
     let verb = Verb::of(&head.method, objects, query.is_on("watch"))
-        .ok_or_else(Failure::method_not_allowed)?;
+        .ok_or_else(|| Failure::verb_not_allowed(kind, ""))?;
     let collection = objects.name.is_empty();
     match verb {
-        Verb::Update | Verb::Patch if collection => {
+        Verb::Update | Verb::Patch if collection && kind.custom => {
             return Err(Failure::bad_request("name must be provided"));
         }
+        Verb::Update | Verb::Patch if collection => return Err(Failure::method_not_allowed()),
         _ => {}
     }
     if !objects.subresource.is_empty() {
@@ -247,9 +266,13 @@ fn verb(
             return Err(Failure::not_found(kind, &objects.name));
         }
         let served = matches!(verb, Verb::Get | Verb::Update | Verb::Patch);
-        return if served { Ok(verb) } else { Err(Failure::method_not_allowed()) };
+        return if served { Ok(verb) } else { Err(Failure::verb_not_allowed(kind, verb.as_str())) };
     }
-    if kind.verbs.contains(&verb.as_str()) { Ok(verb) } else { Err(Failure::method_not_allowed()) }
+    if kind.verbs.contains(&verb.as_str()) {
+        Ok(verb)
+    } else {
+        Err(Failure::verb_not_allowed(kind, verb.as_str()))
+    }
 }
 
 /// Asks the authorizer; the condition is what remains to be looked at.

@@ -228,6 +228,15 @@ impl Failure {
         Self::new(406, "NotAcceptable", message)
     }
 
+    /// 405: the kind does not have the verb, which is empty where it is none of ours.
+    pub(crate) fn verb_not_allowed(kind: &Kind, verb: &str) -> Self {
+        if !kind.custom {
+            return Self::method_not_allowed();
+        }
+        let message = format!("{verb} is not supported on resources of kind {:?}", kind.resource());
+        Self::new(405, "MethodNotAllowed", message).about_object(kind, "")
+    }
+
     /// 409: the name is taken.
     pub(crate) fn already_exists(kind: &Kind, name: &str) -> Self {
         Self::new(409, "AlreadyExists", format!("{} {name:?} already exists", kind.resource()))

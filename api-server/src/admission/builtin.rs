@@ -7,14 +7,16 @@ use serde_json::{Map, Value};
 use super::member;
 use crate::registry::Kind;
 use crate::status::Cause;
+use crate::syntax;
 
 /// All values of a ConfigMap or a Secret together, as in Kubernetes.
 const MAX_DATA_BYTES: usize = 1024 * 1024;
 /// The label of a namespace that selectors find it by.
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
+/// The kind's name, where it is built in.
 fn core(kind: &Kind) -> &str {
-    if kind.group.is_empty() { &kind.kind } else { "" }
+    if kind.custom { "" } else { &kind.kind }
 }
 
 /// Fills in what the kind says.
@@ -91,6 +93,7 @@ pub(super) fn faults(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Ca
     match core(kind) {
         "ConfigMap" => {
             let mut causes = frozen(object, old, &["data", "binaryData"]);
+            data_key_faults(object, &["data", "binaryData"], &mut causes);
             let bytes =
                 bytes(&object["data"], str::len) + bytes(&object["binaryData"], decoded_len);
             causes.extend((bytes > MAX_DATA_BYTES).then(|| Cause::too_long("[]", MAX_DATA_BYTES)));
@@ -107,6 +110,7 @@ pub(super) fn faults(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Ca
         }
         "Secret" => {
             let mut causes = frozen(object, old, &["data"]);
+            data_key_faults(object, &["data"], &mut causes);
             let size = bytes(&object["data"], decoded_len);
             causes.extend((size > MAX_DATA_BYTES).then(|| Cause::too_long("data", MAX_DATA_BYTES)));
             if let Some(old) = old
@@ -116,7 +120,37 @@ pub(super) fn faults(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Ca
             }
             causes
         }
+        "Event" => {
+            // None for an object of the cluster scope.
+            let namespace = &object["involvedObject"]["namespace"];
+            let elsewhere = namespace.as_str().is_some_and(|name| !name.is_empty())
+                && *namespace != object["metadata"]["namespace"];
+            let why = "does not match event.namespace";
+            let fault = || Cause::invalid("involvedObject.namespace", namespace, why);
+            elsewhere.then(fault).into_iter().collect()
+        }
+        "Lease" => {
+            let at_least = |field: &str, least: i64, rule: &str| {
+                let value = &object["spec"][field];
+                let low = value.as_i64().is_some_and(|value| value < least);
+                low.then(|| Cause::invalid(format!("spec.{field}"), value, rule))
+            };
+            let duration = at_least("leaseDurationSeconds", 1, "must be greater than 0");
+            let transitions = at_least("leaseTransitions", 0, "must be greater than or equal to 0");
+            duration.into_iter().chain(transitions).collect()
+        }
         _ => Vec::new(),
+    }
+}
+
+fn data_key_faults(object: &Value, fields: &[&str], causes: &mut Vec<Cause>) {
+    for field in fields {
+        for (key, _) in object[*field].as_object().into_iter().flatten() {
+            let faults = syntax::data_key_faults(key).into_iter();
+            causes.extend(faults.map(|fault| {
+                Cause::invalid(format!("{field}[{key}]"), &key.as_str().into(), &fault)
+            }));
+        }
     }
 }
 

@@ -1,16 +1,13 @@
 //! The metadata that every object has: what is the server's, and what must be right.
 
-mod syntax;
-
-use jiff::{Timestamp, Unit};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
-
-use syntax::{is_label, is_qualified_name, is_subdomain};
 
 use super::{beginning, is_namespace};
 use crate::registry::Kind;
 use crate::status::{Cause, Failure};
+use crate::syntax;
 
 /// What of `generateName` is kept, so that name and suffix fit a label.
 const MAX_PREFIX_BYTES: usize = 58;
@@ -20,12 +17,10 @@ const SUFFIX_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const SUFFIX_LENGTH: usize = 5;
 /// All annotations of one object together.
 const MAX_ANNOTATION_BYTES: usize = 256 * 1024;
-/// The longest value of a label.
-const MAX_LABEL_BYTES: usize = 63;
 
-/// The time as it stands in metadata: whole seconds.
+/// The time as it stands in metadata: whole seconds, and never later than it is.
 pub(crate) fn time_value(now: Timestamp) -> Value {
-    now.round(Unit::Second).unwrap_or(now).to_string().into()
+    Timestamp::from_second(now.as_second()).unwrap_or(now).to_string().into()
 }
 
 fn metadata_mut(object: &mut Value) -> &mut Map<String, Value> {
@@ -223,47 +218,32 @@ pub(super) fn faults(kind: &Kind, object: &Value, old: Option<&Value>) -> Vec<Ca
 fn name_faults(kind: &Kind, metadata: &Value, causes: &mut Vec<Cause>) {
     let text = |name: &str| metadata[name].as_str().unwrap_or_default();
     let (name, prefix) = (text("name"), text("generateName"));
-    let (label, rule) = (is_namespace(kind), name_rule(kind));
-    let fits = |name: &str| if label { is_label(name) } else { is_subdomain(name) };
-    if !prefix.is_empty() && !fits(&format!("{prefix}x")) {
-        causes.push(Cause::invalid("metadata.generateName", &metadata["generateName"], rule));
+    let faults =
+        if is_namespace(kind) { syntax::dns_label_faults } else { syntax::subdomain_faults };
+    if !prefix.is_empty() {
+        // Something follows, so that the prefix may end with a dash.
+        let found = faults(&format!("{prefix}x"));
+        add(causes, "metadata.generateName", &metadata["generateName"], &found);
     }
     if name.is_empty() {
         let why = "name or generateName is required";
         causes.push(Cause::required("metadata.name", why));
-    } else if !label && name.len() > syntax::MAX_SUBDOMAIN_BYTES {
-        let why = format!("must be no more than {} characters", syntax::MAX_SUBDOMAIN_BYTES);
-        causes.push(Cause::invalid("metadata.name", &metadata["name"], &why));
-    } else if !fits(name) {
-        causes.push(Cause::invalid("metadata.name", &metadata["name"], rule));
+    } else {
+        add(causes, "metadata.name", &metadata["name"], &faults(name));
     }
 }
 
-fn name_rule(kind: &Kind) -> &'static str {
-    if is_namespace(kind) {
-        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and \
-         must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex \
-         used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
-    } else {
-        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or \
-         '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used \
-         for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
-    }
+/// Adds what is wrong with a value.
+fn add(causes: &mut Vec<Cause>, field: &str, value: &Value, faults: &[String]) {
+    causes.extend(faults.iter().map(|fault| Cause::invalid(field, value, fault)));
 }
 
 fn label_faults(metadata: &Value, causes: &mut Vec<Cause>) {
     const FIELD: &str = "metadata.labels";
     for (name, value) in metadata["labels"].as_object().into_iter().flatten() {
-        if !is_qualified_name(name) {
-            causes.push(Cause::invalid(FIELD, &name.as_str().into(), syntax::QUALIFIED_NAME));
-        }
+        add(causes, FIELD, &name.as_str().into(), &syntax::qualified_name_faults(name));
         let text = value.as_str().unwrap_or_default();
-        if text.len() > MAX_LABEL_BYTES {
-            let why = format!("must be no more than {MAX_LABEL_BYTES} characters");
-            causes.push(Cause::invalid(FIELD, value, &why));
-        } else if !syntax::is_label_value(text) {
-            causes.push(Cause::invalid(FIELD, value, syntax::LABEL_VALUE));
-        }
+        add(causes, FIELD, value, &syntax::label_value_faults(text));
     }
 }
 
@@ -272,9 +252,8 @@ fn annotation_faults(metadata: &Value, causes: &mut Vec<Cause>) {
     let mut bytes = 0;
     for (name, value) in metadata["annotations"].as_object().into_iter().flatten() {
         bytes += name.len() + value.as_str().map_or(0, str::len);
-        if !is_qualified_name(&name.to_lowercase()) {
-            causes.push(Cause::invalid(FIELD, &name.as_str().into(), syntax::QUALIFIED_NAME));
-        }
+        let faults = syntax::qualified_name_faults(&name.to_lowercase());
+        add(causes, FIELD, &name.as_str().into(), &faults);
     }
     if bytes > MAX_ANNOTATION_BYTES {
         causes.push(Cause::too_long(FIELD, MAX_ANNOTATION_BYTES));
@@ -284,22 +263,43 @@ fn annotation_faults(metadata: &Value, causes: &mut Vec<Cause>) {
 fn owner_faults(metadata: &Value, causes: &mut Vec<Cause>) {
     const FIELD: &str = "metadata.ownerReferences";
     let owners = metadata["ownerReferences"].as_array().map_or(&[][..], Vec::as_slice);
-    for (index, owner) in owners.iter().enumerate() {
-        for name in ["apiVersion", "kind", "name", "uid"] {
-            if owner[name].as_str().is_none_or(str::is_empty) {
-                let field = format!("{FIELD}[{index}].{name}");
-                causes.push(Cause::invalid(
-                    field,
-                    &"".into(),
-                    &format!("{name} must not be empty"),
-                ));
+    let text = |owner: &Value, name: &str| owner[name].as_str().unwrap_or_default().to_owned();
+    for owner in owners {
+        for (name, rule) in [
+            ("apiVersion", "version must not be empty"),
+            ("kind", "must not be empty"),
+            ("name", "must not be empty"),
+            ("uid", "must not be empty"),
+        ] {
+            if text(owner, name).is_empty() {
+                causes.push(Cause::invalid(format!("{FIELD}.{name}"), &"".into(), rule));
             }
         }
+        if text(owner, "apiVersion") == "v1" && text(owner, "kind") == "Event" {
+            let why = "/v1, Kind=Event is disallowed from being an owner";
+            causes.push(Cause::invalid(FIELD, &in_order(owner), why));
+        }
     }
-    if owners.iter().filter(|owner| owner["controller"] == true).count() > 1 {
-        let why = "Only one reference can have Controller set to true";
-        causes.push(Cause::invalid(FIELD, &owners.to_vec().into(), why));
+    let controllers: Vec<String> = owners
+        .iter()
+        .filter(|owner| owner["controller"] == true)
+        .map(|owner| format!("{}/{}", text(owner, "kind"), text(owner, "name")))
+        .collect();
+    if let [first, second, ..] = controllers.as_slice() {
+        let why = format!(
+            "Only one reference can have Controller set to true. Found \"true\" in references for \
+             {first} and {second}"
+        );
+        causes.push(Cause::invalid(FIELD, &owners.iter().map(in_order).collect(), &why));
     }
+}
+
+/// An owner reference with its members in the order in which Kubernetes writes them.
+fn in_order(owner: &Value) -> Value {
+    let members = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
+    let present =
+        members.iter().filter_map(|name| Some(((*name).to_owned(), owner.get(name)?.clone())));
+    Value::Object(present.collect())
 }
 
 fn finalizer_faults(metadata: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
@@ -310,9 +310,7 @@ fn finalizer_faults(metadata: &Value, old: Option<&Value>, causes: &mut Vec<Caus
     };
     let finalizers = list(metadata);
     for name in &finalizers {
-        if !is_qualified_name(name) {
-            causes.push(Cause::invalid(FIELD, &name.as_str().into(), syntax::QUALIFIED_NAME));
-        }
+        add(causes, FIELD, &name.as_str().into(), &syntax::qualified_name_faults(name));
     }
     let has = |name: &str| finalizers.iter().any(|own| own == name);
     if has("orphan") && has("foregroundDeletion") {

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use super::update::{respond, step};
+use serde_json::Value;
+
+use super::update::{check_has_version, respond, step};
 use super::wanted;
 use crate::admission::{Fields, Origin, Patch};
 use crate::answer::{self, Response};
 use crate::object::Object;
+use crate::registry::Kind;
 use crate::request::media;
 use crate::request::params::{WriteKind, WriteOptions};
 use crate::request::verb::Verb;
 use crate::server::{Request, Server};
-use crate::status::Failure;
+use crate::status::{Cause, Failure};
 
 /// Patches an object and answers with it. A patch that says a resource version or a uid applies to
 /// that one only; any other is tried again where somebody else was faster.
@@ -35,6 +38,8 @@ pub(crate) async fn handle(
         let mut new = patch.apply(&old)?;
         fields.prune(kind, &mut new, Some(&old));
         fields.check(kind)?;
+        check_has_version(kind, &new)?;
+        check_uid(kind, &old, &new)?;
         step(request, Verb::Patch, &old, new)
     };
     let key = request.key();
@@ -42,4 +47,21 @@ pub(crate) async fn handle(
     let mut response = respond(kind, outcome, wanted);
     answer::warn(response.headers_mut(), &fields.into_warnings());
     Ok(response)
+}
+
+/// Whether the patch leaves the uid as it is: another one is no other object, as in an update, but
+/// an attempt to change this one. A version that is stale as well is told first, since that is a
+/// conflict and not a fault.
+///
+/// # Errors
+/// 422.
+fn check_uid(kind: &Kind, old: &Value, new: &Value) -> Result<(), Failure> {
+    let (before, after) = (&old["metadata"]["uid"], &new["metadata"]["uid"]);
+    let stale = old["metadata"]["resourceVersion"] != new["metadata"]["resourceVersion"];
+    if stale || after.as_str().is_none_or(str::is_empty) || after == before {
+        return Ok(());
+    }
+    let name = old["metadata"]["name"].as_str().unwrap_or_default();
+    let cause = Cause::invalid("metadata.uid", after, "field is immutable");
+    Err(Failure::invalid(kind, name, vec![cause]))
 }

@@ -52,7 +52,7 @@ pub(crate) async fn handle(
 ///
 /// # Errors
 /// 422.
-fn check_has_version(kind: &Kind, new: &Value) -> Result<(), Failure> {
+pub(super) fn check_has_version(kind: &Kind, new: &Value) -> Result<(), Failure> {
     let text = |name: &str| new["metadata"][name].as_str().unwrap_or_default();
     let needed = kind.custom || kind.group == "coordination.k8s.io";
     if !needed || !text("resourceVersion").is_empty() {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::syntax::{label_value_faults, qualified_name_faults};
+use crate::syntax::{label_value_faults, qualified_name_faults};
 
 /// Requirements on labels, all of which must hold; none matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
