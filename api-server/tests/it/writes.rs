@@ -156,7 +156,9 @@ async fn a_patch_that_names_a_version_or_a_uid_is_about_that_one() {
     let created = world.create("a", json!({})).await;
     let with = |metadata: Value| json!({"metadata": metadata, "spec": {"priority": 3}});
     let other_uid = with(json!({"uid": "another"}));
-    assert_eq!(world.merge(&path("a"), &other_uid).await.refusal().1, "Conflict");
+    assert_eq!(world.merge(&path("a"), &other_uid).await.refusal().1, "Invalid");
+    let another = with(json!({"uid": "another", "resourceVersion": "1"}));
+    assert_eq!(world.merge(&path("a"), &another).await.refusal().1, "Conflict");
     let right = with(json!({
         "uid": created["metadata"]["uid"], "resourceVersion": version(&created),
     }));

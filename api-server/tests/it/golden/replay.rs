@@ -23,11 +23,13 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
 /// A server of the golden kinds over an empty store.
-pub(super) async fn server() -> ApiServer {
+async fn server() -> ApiServer {
     let definition = |text: &str| serde_json::from_str(text).unwrap();
     let definitions = include_str!("../../data/golden/definitions.jsonl");
-    let options =
-        Options { definitions: definitions.lines().map(definition).collect(), ..Options::default() };
+    let options = Options {
+        definitions: definitions.lines().map(definition).collect(),
+        ..Options::default()
+    };
     let store = std::sync::Arc::new(MemoryStore::new());
     ApiServer::start(store, options, CancellationToken::new()).await.unwrap()
 }
@@ -49,9 +51,10 @@ struct Answer {
 }
 
 impl Replay {
-    pub(super) fn new(server: ApiServer) -> Self {
+    /// A replay on a new server.
+    pub(super) async fn start() -> Self {
         Self {
-            server,
+            server: server().await,
             scenario: String::new(),
             variables: Variables::default(),
             answers: BTreeMap::new(),
@@ -193,6 +196,10 @@ impl Replay {
         if let Some(expected) = expected.get("$text").and_then(Value::as_str) {
             return self.variables.text(&text, expected);
         }
+        if let Some(expected) = expected.get("$yaml") {
+            let actual = serde_yaml::from_str(&text).map_err(|_| format!("no YAML: {text}"))?;
+            return self.variables.compare(&texts(actual), expected, compare);
+        }
         let actual: Value = serde_json::from_str(&text).map_err(|_| format!("no JSON: {text}"))?;
         self.variables.compare(&actual, expected, compare)
     }
@@ -207,6 +214,18 @@ impl Replay {
             event["type"] != "BOOKMARK" || !annotations["k8s.io/initial-events-end"].is_null()
         });
         self.variables.compare(&Value::from(events), &Value::from(expected), Compare::Exact)
+    }
+}
+
+/// A value with every scalar as text.
+fn texts(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            members.into_iter().map(|(name, value)| (name, texts(value))).collect()
+        }
+        Value::Array(items) => items.into_iter().map(texts).collect(),
+        Value::String(text) => text.into(),
+        scalar => scalar.to_string().into(),
     }
 }
 
