@@ -36,7 +36,7 @@ use crate::registration::Facts;
 use crate::report::{self, Backoff, Record};
 use crate::task::conclude::ORPHAN_KEPT;
 use crate::task::request::millis;
-use crate::task::{self, Begin, Left, Standing};
+use crate::task::{self, Begin, Holds, Left, Standing};
 
 /// Time between two looks at the disk, and for what can be removed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
@@ -249,9 +249,13 @@ impl Agent {
             (uid.clone(), Local::Sandbox { kept_until: ended.saturating_add(kept) })
         }));
         local.extend(self.unreadable.iter().map(|uid| (uid.clone(), Local::Unreadable)));
-        let new = self.records.iter().filter(|(uid, _)| !self.settled.contains(*uid));
+        let rows = self.records.iter().map(|(uid, task)| {
+            let decided = local.contains_key(uid) || self.settled.contains(uid);
+            let row = if decided { known_row(task) } else { new_row(uid, task) };
+            (uid.clone(), row)
+        });
         Observed {
-            rows: new.map(|(uid, task)| row(uid, task)).collect(),
+            rows: rows.collect(),
             settled: self.settled.clone(),
             local,
             capacity: self.capacity.clone(),
@@ -311,7 +315,10 @@ impl Agent {
         };
         let (inbox, outbox) = watch::channel(record);
         let standing = Arc::new(Standing::new(&begin));
-        let owned = task::own(Arc::clone(&self.node), begin, outbox, Arc::clone(&standing));
+        // Held from now on, and not from when the owner gets its turn.
+        let holds = Holds::take(&self.node, &accepted);
+        let node = Arc::clone(&self.node);
+        let owned = task::own(node, begin, holds, outbox, Arc::clone(&standing));
         let owned = Box::pin(owned);
         let handle = self.running.spawn({
             let uid = uid.clone();
@@ -459,8 +466,18 @@ fn tell(owner: &Owner, record: Record) {
     });
 }
 
-/// A record as decisions need it.
-fn row(uid: &str, task: &Task) -> Row {
+/// A record whose task is known here, as decisions need it.
+fn known_row(task: &Task) -> Row {
+    Row {
+        terminal: report::is_terminal(task),
+        deleting: report::is_deleting(task),
+        held: report::is_held(task),
+        ..Row::default()
+    }
+}
+
+/// A record of which nothing is here.
+fn new_row(uid: &str, task: &Task) -> Row {
     let faults = if crate::directory::is_usable_uid(uid) {
         validate::task_spec(&task.spec).iter().map(ToString::to_string).collect()
     } else {
@@ -468,14 +485,11 @@ fn row(uid: &str, task: &Task) -> Row {
     };
     let container = task.status.as_ref().and_then(|status| status.containers.first());
     Row {
-        uid: uid.to_owned(),
         epoch: task.spec.placement.as_ref().map(|placement| placement.epoch),
         resources: millis(&task.spec.resources),
         faults,
-        terminal: report::is_terminal(task),
-        deleting: report::is_deleting(task),
-        held: report::is_held(task),
         has_run: container.is_some_and(|container| container.started_at.is_some()),
+        ..known_row(task)
     }
 }
 

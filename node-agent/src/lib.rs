@@ -193,22 +193,16 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
             "the registration".to_owned()
         }
     });
-    let stop_serving = shutdown.child_token();
-    let _stop_serving = stop_serving.clone().drop_guard();
-    parts.spawn({
-        let stopped = stop_serving.clone();
-        async move {
-            server.run(stop_serving).await;
-            // It ends by itself only when it was told to: then the others end with it.
-            stopped.cancelled().await;
-            std::future::pending().await
-        }
-    });
     let agent = Agent::find(node, memory, capacity, facts);
     let agent = agent.map_err(|err| Error::Directory(err.into()))?;
     parts.spawn(async move {
         agent.run(known_store).await;
         "the tasks".to_owned()
+    });
+    // Not before everything was found: a request for output would see an end that is none.
+    parts.spawn(async move {
+        server.run(CancellationToken::new()).await;
+        "the listener".to_owned()
     });
     tokio::select! {
         () = shutdown.cancelled() => Ok(()),

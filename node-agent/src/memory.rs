@@ -85,7 +85,8 @@ impl Memory {
     /// Takes note of the agent's own record. Whether it shows that the store is another than before.
     ///
     /// # Errors
-    /// The file system refused.
+    /// The file system refused what must be known after a restart; a mere new version of the record
+    /// need not be, so that a full disk can be reported in it.
     pub(crate) fn recognise(&self, uid: &str, version: u64, now: i64) -> io::Result<bool> {
         let mut known = self.lock();
         let same = known.agent_uid.as_deref() == Some(uid);
@@ -103,7 +104,11 @@ impl Memory {
                 known.store_changed_unix_millis
             },
         };
-        meseta_shim_api::write(&self.path, &recognised)?;
+        match meseta_shim_api::write(&self.path, &recognised) {
+            Err(err) if changed || !same => return Err(err),
+            Err(err) => tracing::debug!(error = &err as &dyn std::error::Error, "not remembered"),
+            Ok(()) => {}
+        }
         *known = recognised;
         Ok(changed)
     }
@@ -132,7 +137,10 @@ mod tests {
         assert!(!memory.absence_is_believed(1000));
         assert!(memory.absence_is_believed(1001 + 24 * 60 * 60 * 1000));
         assert!(memory.recognise("b", 20, 2000).unwrap(), "it is another");
-        assert!(!memory.recognise("b", 20, 3000).unwrap());
+        std::fs::remove_dir_all(root.path()).unwrap();
+        assert!(!memory.recognise("b", 21, 2000).unwrap(), "a disk that takes nothing");
+        assert!(memory.goes_back("b", 20));
+        memory.recognise("c", 22, 2000).unwrap_err();
         assert!(!memory.absence_is_believed(3000));
     }
 }

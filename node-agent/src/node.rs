@@ -86,7 +86,8 @@ pub(crate) fn unix_millis() -> i64 {
 }
 
 /// Runs something that blocks where it does not stop others. It runs to its end even if the future
-/// is dropped.
+/// is dropped: what it changes in the agent's directory it must do with the [`Node`], or its
+/// [`Directory`], in hand, so that the next agent waits for it.
 ///
 /// # Panics
 /// Where `work` does.

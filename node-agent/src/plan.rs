@@ -29,9 +29,9 @@ pub(crate) type Amounts = BTreeMap<String, i64>;
 /// What one look showed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observed {
-    /// The records with this agent's name, as far as they were seen and may need something.
-    pub(crate) rows: Vec<Row>,
-    /// Uids of the other records: their tasks were seen off.
+    /// The records with this agent's name, by uid, as far as they were seen.
+    pub(crate) rows: BTreeMap<String, Row>,
+    /// Those that are not decided about: their tasks were seen off, and the watch is yet to tell.
     pub(crate) settled: BTreeSet<String>,
     /// What is here, by uid.
     pub(crate) local: BTreeMap<String, Local>,
@@ -41,7 +41,7 @@ pub(crate) struct Observed {
     pub(crate) used: Amounts,
     /// The highest epoch that was seen.
     pub(crate) seen_epoch: i64,
-    /// Whether `rows` and `settled` are all records there are.
+    /// Whether `rows` are all records there are.
     pub(crate) complete: bool,
     /// Whether the absence of a record proves that it was deleted.
     pub(crate) absence_is_believed: bool,
@@ -52,8 +52,6 @@ pub(crate) struct Observed {
 /// One record, as far as decisions need it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Row {
-    /// Uid of the record.
-    pub(crate) uid: String,
     /// `spec.placement.epoch`; none where a person placed the task.
     pub(crate) epoch: Option<i64>,
     /// `spec.resources`.
@@ -133,17 +131,18 @@ pub(crate) struct Plan {
 #[must_use]
 pub(crate) fn plan(observed: &Observed) -> Plan {
     let mut plan = Plan { seen_epoch: observed.seen_epoch, ..Plan::default() };
-    let mut rows: Vec<&Row> = observed.rows.iter().collect();
-    rows.sort_by_key(|row| (row.epoch, &row.uid));
+    let unsettled = observed.rows.iter().filter(|(uid, _)| !observed.settled.contains(*uid));
+    let mut rows: Vec<(&String, &Row)> = unsettled.collect();
+    rows.sort_by_key(|(uid, row)| (row.epoch, *uid));
     let mut used = observed.used.clone();
-    for row in rows {
-        let decided = match observed.local.get(&row.uid) {
+    for (uid, row) in rows {
+        let decided = match observed.local.get(uid) {
             Some(Local::Owned { .. }) => None,
-            Some(Local::Unreadable) => Some(Action::Adopt { uid: row.uid.clone() }),
+            Some(Local::Unreadable) => Some(Action::Adopt { uid: uid.clone() }),
             Some(Local::Sandbox { .. }) => {
-                (row.held || !row.terminal).then(|| Action::Adopt { uid: row.uid.clone() })
+                (row.held || !row.terminal).then(|| Action::Adopt { uid: uid.clone() })
             }
-            None => new_task(row, observed, &mut used, &mut plan.seen_epoch),
+            None => new_task(uid, row, observed, &mut used, &mut plan.seen_epoch),
         };
         plan.actions.extend(decided);
     }
@@ -155,13 +154,14 @@ pub(crate) fn plan(observed: &Observed) -> Plan {
 
 /// A record of which nothing is here.
 fn new_task(
+    uid: &str,
     row: &Row,
     observed: &Observed,
     used: &mut Amounts,
     seen_epoch: &mut i64,
 ) -> Option<Action> {
     let refuse = |state: TaskState, reason: &'static str, message: String| {
-        Some(Action::Refuse { uid: row.uid.clone(), state, reason, message })
+        Some(Action::Refuse { uid: uid.to_owned(), state, reason, message })
     };
     if row.terminal {
         let message = "ended before".to_owned();
@@ -194,7 +194,7 @@ fn new_task(
         let sum = used.entry(name.clone()).or_default();
         *sum = sum.saturating_add(*amount);
     }
-    Some(Action::Accept { uid: row.uid.clone() })
+    Some(Action::Accept { uid: uid.to_owned() })
 }
 
 /// Why the task does not fit beside the others, if it does not.
@@ -225,9 +225,8 @@ fn show(name: &str, millis: i64) -> String {
 
 /// What is here and has no record. Nothing that runs is ended for that.
 fn without_record(observed: &Observed, plan: &mut Plan) {
-    let rows: BTreeSet<&String> = observed.rows.iter().map(|row| &row.uid).collect();
     for (uid, local) in &observed.local {
-        if rows.contains(uid) || observed.settled.contains(uid) {
+        if observed.rows.contains_key(uid) {
             continue;
         }
         match local {

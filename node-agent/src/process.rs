@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use meseta_shim_api::Process;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -25,7 +26,7 @@ pub(crate) fn boot_id() -> io::Result<String> {
 #[derive(Debug)]
 pub(crate) struct Handle(OwnedFd);
 
-/// Opens `process`; `None` where it is gone, be its pid in use again or not.
+/// Opens `process`; `None` where it has ended, be its pid in use again or not yet free.
 ///
 /// # Errors
 /// The kernel refused for another cause, such as too many open files.
@@ -37,7 +38,13 @@ pub(crate) fn open(process: Process) -> io::Result<Option<Handle>> {
         Err(err) => return Err(err.into()),
     };
     let same = start_ticks(process.pid)? == Some(process.start_ticks);
-    Ok(same.then_some(Handle(fd)))
+    Ok((same && !has_ended(&fd)?).then_some(Handle(fd)))
+}
+
+/// Whether only its parent's interest is left of it.
+fn has_ended(pidfd: &OwnedFd) -> io::Result<bool> {
+    let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
+    Ok(poll(&mut fds, Some(&Timespec::default()))? > 0)
 }
 
 /// Field 22 of `/proc/<pid>/stat`; `None` where there is no such process.
@@ -115,6 +122,7 @@ mod tests {
         let watch = handle.watch().unwrap();
         handle.signal(Signal::KILL).unwrap();
         watch.ended().await;
+        assert!(open(process).unwrap().is_none(), "its pid is not free yet");
         child.wait().unwrap();
         assert!(open(process).unwrap().is_none());
         handle.signal(Signal::KILL).unwrap();

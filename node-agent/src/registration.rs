@@ -28,6 +28,8 @@ use crate::report::{Backoff, WriteError, request};
 const WRITE_DISTANCE: Duration = Duration::from_millis(500);
 /// How long a record must be older than it was before that is believed.
 const GOES_BACK_PATIENCE: Duration = Duration::from_secs(30);
+/// Time between two tries to find out which store this is.
+const RECOGNISE_INTERVAL: Duration = Duration::from_secs(5);
 /// Orphans that are named; the others are counted.
 const MAX_ORPHANS_NAMED: usize = 5;
 
@@ -98,8 +100,7 @@ impl Registration<'_> {
                 continue;
             }
             if !self.recognise(record.as_ref(), &mut goes_back_since) {
-                due = Some(Instant::now() + GOES_BACK_PATIENCE);
-                continue;
+                due = Some(Instant::now() + RECOGNISE_INTERVAL);
             }
             match self.write(&agents, record.as_ref()).await {
                 Ok(None) => backoff.reset(),
@@ -111,9 +112,15 @@ impl Registration<'_> {
                     tokio::time::sleep(WRITE_DISTANCE).await;
                 }
                 Err(err) => {
-                    let error = &err as &dyn std::error::Error;
-                    tracing::warn!(error, "the agent's record is not written");
-                    // What it is now comes with the watch.
+                    tracing::warn!(
+                        error = &err as &dyn std::error::Error,
+                        "the agent's record is not written"
+                    );
+                    if matches!(err, WriteError::Conflict | WriteError::NotFound) {
+                        // It is not what the watch has told: a store may have lost it without a word.
+                        let read = request(self.node, agents.get_opt(&self.node.name));
+                        record = read.await.unwrap_or(record);
+                    }
                     due = Some(Instant::now() + backoff.next());
                 }
             }

@@ -28,6 +28,8 @@ use crate::task::outcome::{container, time};
 
 /// How long a state that passes by itself may last before it is told.
 pub(crate) const TRANSITION_MILLIS: i64 = 1_000;
+/// Characters of a message that are told: it is for people, and stands in the record three times.
+const MAX_MESSAGE_CHARS: usize = 1024;
 /// Longest wait for one answer of the API server.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after the first failed write; doubles with each further one.
@@ -102,10 +104,11 @@ impl View {
 
     /// What is to be told of a task that has ended.
     pub(crate) fn of_outcome(outcome: &Outcome) -> Self {
+        let message: String = outcome.message.chars().take(MAX_MESSAGE_CHARS).collect();
         Self {
             state: outcome.state,
             reason: Some(outcome.reason.clone()),
-            message: Some(outcome.message.clone()),
+            message: Some(message),
             container: outcome.container.clone(),
             due: outcome.ended_unix_millis,
         }

@@ -34,9 +34,11 @@ use meseta_crds::Task;
 use tokio::sync::watch;
 
 use crate::checkpoint::{Accepted, Outcome};
+use crate::images::Pin;
+use crate::logs::Growing;
 use crate::node::{Node, unix_millis};
 use crate::report::{self, Backoff, Mirror, Record};
-use life::{Effect, Life, State};
+use life::{Effect, Event, Life, State};
 use recover::Recovered;
 
 /// How an owner begins.
@@ -82,6 +84,22 @@ impl Standing {
     }
 }
 
+/// What an owner holds from the moment it is decided on: for others that look at the same things.
+#[derive(Debug)]
+pub(crate) struct Holds {
+    /// Whoever follows the output waits for its end.
+    output: Growing,
+    /// The layers of a container that may run are not collected.
+    image: Option<Pin>,
+}
+
+impl Holds {
+    /// Takes hold of what a task uses already.
+    pub(crate) fn take(node: &Node, accepted: &Accepted) -> Self {
+        Self { output: node.outputs.open(&accepted.uid), image: stage::pin(node, accepted) }
+    }
+}
+
 /// Owns a task until nothing is to be done about it.
 ///
 /// Dropping the future stops nothing that runs; another owner can adopt the task.
@@ -91,6 +109,7 @@ impl Standing {
 pub(crate) async fn own(
     node: Arc<Node>,
     begin: Begin,
+    holds: Holds,
     inbox: watch::Receiver<Record>,
     standing: Arc<Standing>,
 ) -> io::Result<Left> {
@@ -102,15 +121,21 @@ pub(crate) async fn own(
         }
         Begin::Accept(accepted) => {
             hold(&node, &mut mirror).await;
-            node.directory.task(&accepted.uid).write_accepted(&accepted)?;
+            let written = node.directory.task(&accepted.uid).write_accepted(&accepted);
             let life = Life::begin(accepted);
-            Recovered { life, effects: vec![Effect::Stage], events: Vec::new() }
+            match written {
+                Ok(()) => Recovered { life, effects: vec![Effect::Stage], events: Vec::new() },
+                Err(err) => {
+                    let failure = stage::io_failure("cannot write what was accepted", &err);
+                    let events = vec![Event::NotStaged(failure)];
+                    Recovered { life, effects: Vec::new(), events }
+                }
+            }
         }
         Begin::Adopt(accepted) => adopt(&node, accepted).await?,
     };
-    let uid = recovered.life.accepted.uid.clone();
-    let output = node.outputs.open(&uid);
-    let life = drive::drive(&node, recovered, &mut mirror).await?;
+    let Holds { output, image } = holds;
+    let life = drive::drive(&node, recovered, image, &mut mirror).await?;
     standing.ended();
     drop(output);
     Ok(conclude::conclude(&node, life, mirror).await)

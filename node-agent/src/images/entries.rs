@@ -136,15 +136,21 @@ fn assemble<'a>(
         EntryType::GNUSparse => return Err(refused(&"sparse files are not supported")),
         other => return Err(refused(&format!("entries of type {other:?} are not supported"))),
     };
-    let number = |value: io::Result<u64>| value.map_err(|err| refused(&err));
+    // A field that is left empty is a zero.
+    let number = |field: &[u8], value: io::Result<u64>| match value {
+        Err(_) if field.iter().all(|byte| matches!(byte, 0 | b' ')) => Ok(0),
+        value => value.map_err(|err| refused(&err)),
+    };
     let id = |value: u64| u32::try_from(value).map_err(|_| refused(&"its owner is no user id"));
+    let fields = header.as_old();
+    let mode = number(&fields.mode, header.mode().map(u64::from))?;
     let metadata = Metadata {
-        uid: id(pax.uid.map_or_else(|| number(header.uid()), Ok)?)?,
-        gid: id(pax.gid.map_or_else(|| number(header.gid()), Ok)?)?,
-        mode: header.mode().map_err(|err| refused(&err))? & 0o7777,
+        uid: id(pax.uid.map_or_else(|| number(&fields.uid, header.uid()), Ok)?)?,
+        gid: id(pax.gid.map_or_else(|| number(&fields.gid, header.gid()), Ok)?)?,
+        mode: u32::try_from(mode & 0o7777).expect("twelve bits"),
         mtime: match pax.mtime {
             Some(mtime) => mtime,
-            None => i64::try_from(number(header.mtime())?).unwrap_or(0),
+            None => i64::try_from(number(&fields.mtime, header.mtime())?).unwrap_or(0),
         },
     };
     Ok(Entry { path, kind, metadata, attributes: pax.attributes, content })

@@ -31,6 +31,7 @@ pub(crate) struct Snapshots {
 }
 
 /// Keeps layers from being collected until it is dropped.
+#[derive(Debug)]
 pub(crate) struct Pin {
     chains: Vec<String>,
     pins: Arc<Mutex<BTreeMap<String, usize>>>,

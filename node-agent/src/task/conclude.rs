@@ -14,7 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meseta_shim_api::Command;
+use meseta_shim_api::{Command, SOCKET_FILE, STATE_DIR};
 
 use super::life::Life;
 use super::{Left, run};
@@ -221,10 +221,11 @@ async fn try_finish_run(node: &Arc<Node>, accepted: &Accepted) -> io::Result<()>
     }
     dismiss_shim(&directory).await?;
     node.destroy_cgroup(uid, *run).await?;
-    // What the container wrote outside of its sandbox ends with it.
+    // What the container wrote outside of its sandbox ends with it; the others are what a shim
+    // leaves that was killed.
     let discarder = Arc::clone(node);
     blocking(move || {
-        for part in ["upper", "work"] {
+        for part in ["upper", "work", STATE_DIR, SOCKET_FILE] {
             discarder.directory.discard(&directory.join(part))?;
         }
         Ok(())

@@ -48,11 +48,11 @@ struct Driver<'a> {
 pub(super) async fn drive(
     node: &Arc<Node>,
     recovered: Recovered,
+    image: Option<ImagePin>,
     mirror: &mut Mirror,
 ) -> io::Result<Life> {
     let Recovered { life, effects, mut events } = recovered;
     let (views, told) = watch::channel(View::of(&life, unix_millis()));
-    let image = stage::pin(node, &life.accepted);
     // Taken from its end.
     events.reverse();
     let mut driver = Driver {
@@ -222,12 +222,11 @@ impl Driver<'_> {
         };
         let Accepted { uid, run, .. } = &self.life.accepted;
         let directory = self.node.directory.task(uid);
-        let tasks = self.node.directory.tasks();
-        let run = directory.run(*run);
+        let (node, run) = (Arc::clone(self.node), directory.run(*run));
         let written = blocking(move || {
             meseta_shim_api::write(&run.join(RUN_FILE), &request)?;
             // The directories the file is in are as new as the file.
-            for parent in [directory.path(), &tasks] {
+            for parent in [directory.path(), &node.directory.tasks()] {
                 std::fs::File::open(parent)?.sync_all()?;
             }
             Ok::<_, io::Error>(())

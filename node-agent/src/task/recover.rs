@@ -103,7 +103,8 @@ pub(crate) fn recover(
             };
             return Recovered { life, effects, events };
         }
-        Seen::Live(shim) => started(&shim).into_iter().collect(),
+        // Whoever attaches to the run sees how far it is.
+        Seen::Live(_) => Vec::new(),
         Seen::Dead => vec![Event::ShimLost],
         Seen::Rebooted => vec![Event::Rebooted],
         Seen::Exited(exit) => vec![Event::Exited(exit)],
@@ -173,10 +174,11 @@ mod tests {
     fn a_life_goes_on_where_it_was() {
         let fresh = checkpoint(None, None);
         assert_eq!(recovered(&fresh, Seen::NotBegun), (vec![Effect::Stage], State::Staging));
-        let (effects, state) = recovered(&fresh, Seen::Live(shim(Phase::Created)));
+        let (effects, state) = recovered(&fresh, Seen::Live(shim(Phase::Running)));
         assert_eq!((effects, state), (Vec::new(), State::Starting { since: 100 }));
-        let (_, state) = recovered(&fresh, Seen::Live(shim(Phase::Running)));
-        assert_eq!(state, State::Running(Program { pid: 2, started: 5 }));
+        let program = Program { pid: 2, started: 5 };
+        assert_eq!(started(&shim(Phase::Running)), Some(Event::Started(program)));
+        assert_eq!(started(&shim(Phase::Created)), None);
         let ended = |seen| match recovered(&fresh, seen) {
             (effects, State::Ended(outcome)) if effects.is_empty() => outcome.reason,
             other => panic!("{other:?}"),
@@ -191,8 +193,7 @@ mod tests {
         let stop = Stop { cause: StopCause::DeadlineExceeded, kill_unix_millis: 50 };
         let stopping = checkpoint(Some(stop), None);
         let (_, state) = recovered(&stopping, Seen::Live(shim(Phase::Running)));
-        let program = Some(Program { pid: 2, started: 5 });
-        assert_eq!(state, State::Stopping { stop, program, force: Force::Asked });
+        assert_eq!(state, State::Stopping { stop, program: None, force: Force::Asked });
         let (_, state) = recovered(&stopping, Seen::Exited(exit()));
         assert!(matches!(state, State::Ended(outcome) if outcome.reason == "DeadlineExceeded"));
         let (effects, state) = recovered(&stopping, Seen::NotBegun);

@@ -15,7 +15,7 @@ use super::outcome::Failure;
 use super::recover::{self, Seen};
 use crate::checkpoint::{self, Accepted};
 use crate::directory::TaskDirectory;
-use crate::node::{Node, blocking};
+use crate::node::Node;
 use crate::process;
 use crate::run_watch::Watched;
 use crate::shim_client::{self, LaunchError};
@@ -90,7 +90,9 @@ impl Run {
                         self.started = true;
                         return Ok(event);
                     }
-                    self.watch_shim(&shim)?;
+                    if !self.watch_shim(&shim)? {
+                        continue;
+                    }
                 }
                 Seen::NotBegun | Seen::Unclaimed => {}
             }
@@ -119,13 +121,15 @@ impl Run {
         }
     }
 
-    fn watch_shim(&mut self, shim: &ShimCheckpoint) -> io::Result<()> {
-        if self.shim.is_none()
-            && let Some(handle) = process::open(shim.shim)?
-        {
-            self.shim = Some(handle.watch()?);
+    /// Sees to it that the end of the shim is noticed; false where it has ended since the last look.
+    fn watch_shim(&mut self, shim: &ShimCheckpoint) -> io::Result<bool> {
+        if self.shim.is_none() {
+            self.shim = match process::open(shim.shim)? {
+                Some(handle) => Some(handle.watch()?),
+                None => return Ok(false),
+            };
         }
-        Ok(())
+        Ok(true)
     }
 
     /// No shim came to be, unless the directory says otherwise.
@@ -164,8 +168,8 @@ impl Run {
     pub(super) async fn destroy(&mut self) -> io::Result<()> {
         self.launching = None;
         self.give_up(Failure::new(reason::START_FAILED, "the shim did not come to life"))?;
-        let (directory, uid) = (self.directory.clone(), self.accepted.uid.clone());
-        if let Err(err) = blocking(move || kill_shim(&directory)).await {
+        let uid = &self.accepted.uid;
+        if let Err(err) = kill_shim(&self.directory) {
             tracing::warn!(error = &err as &dyn std::error::Error, uid, "shim not killed");
         }
         let Accepted { uid, run, .. } = &self.accepted;
