@@ -37,7 +37,6 @@ async fn leader(client: &Client) -> Option<usize> {
 
 /// Lets frameworks run while leaders are hit; returns when all have succeeded.
 async fn run(cluster: &Cluster, auditor: &Auditor, network: &Network, seed: u64) -> Hits {
-    println!("seed {seed}");
     let admin = cluster.admin();
     let mut random = StdRng::seed_from_u64(seed);
     let mut planes: Vec<ControlPlane> =
@@ -106,7 +105,7 @@ async fn whatever_becomes_of_leaders_each_task_has_one_agent_with_room_for_it() 
     let fleet = Fleet::start(config, |name| cluster.agent(name)).await.unwrap();
     let hits = run(&cluster, &auditor, &Network::default(), 1).await;
     let (totals, counts) = (auditor.totals(), fleet.ledger().counts());
-    println!("{hits:?} {totals:?} {counts:?}");
+    println!("seed 1: {hits:?} {totals:?} {counts:?}");
     assert!(hits.frozen >= 3 && hits.killed >= 3, "{hits:?} prove nothing");
     assert_eq!(auditor.faults(), [""; 0]);
     assert_eq!(fleet.ledger().faults(), [""; 0]);
@@ -127,7 +126,7 @@ async fn placements_that_arrive_after_the_end_of_a_term_do_no_harm() {
     let hits = run(&cluster, &auditor, &network, 3).await;
     let (totals, counts) = (auditor.totals(), fleet.ledger().counts());
     let stale = network.stale.load(Ordering::Relaxed);
-    println!("{stale} stale placements; {hits:?} {totals:?} {counts:?}");
+    println!("seed 3: {stale} stale placements; {hits:?} {totals:?} {counts:?}");
     // Most are refused for the record's version. The agents are the last guard: what they refused
     // was made anew.
     assert_eq!(fleet.ledger().faults(), [""; 0]);
