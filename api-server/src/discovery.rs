@@ -85,6 +85,12 @@ pub(crate) fn hash(bytes: &[u8]) -> String {
 
 /// `GET /version`: the Kubernetes version whose API this is, with ours as build metadata.
 pub(crate) fn version() -> Value {
+    // The names that Go has for machines.
+    let machine = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
     json!({
         "major": "1",
         "minor": "34",
@@ -94,7 +100,7 @@ pub(crate) fn version() -> Value {
         "buildDate": "1970-01-01T00:00:00Z",
         "goVersion": "",
         "compiler": "rustc",
-        "platform": format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
+        "platform": format!("{}/{machine}", std::env::consts::OS),
     })
 }
 

@@ -65,6 +65,12 @@ impl Schema {
         Self { has_rules: root.has_rules(), root }
     }
 
+    /// Whether the schema knows every field, as it nearly always does: then there is nothing to
+    /// [`prune`](Self::prune).
+    pub(crate) fn describes(&self, object: &Value) -> bool {
+        prune::describes(&self.root, object)
+    }
+
     /// Removes what the schema does not know and returns the paths of it, such as `spec.bogus`.
     pub(crate) fn prune(&self, object: &mut Value) -> Vec<String> {
         let mut unknown = Vec::new();

@@ -53,11 +53,11 @@ impl<'a> Fields<'a> {
     /// already: a newer server has written that.
     pub(crate) fn prune(&mut self, kind: &Kind, object: &mut Value, old: Option<&Value>) {
         let Some(schema) = &kind.schema else { return };
-        let full = old.map(|_| object.clone());
-        let mut unknown = schema.prune(object);
-        if unknown.is_empty() {
+        if schema.describes(object) {
             return;
         }
+        let full = old.map(|_| object.clone());
+        let mut unknown = schema.prune(object);
         if let (Some(old), Some(full)) = (old, full) {
             let mut old_pruned = old.clone();
             let kept = schema.prune(&mut old_pruned);

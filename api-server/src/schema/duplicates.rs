@@ -1,9 +1,11 @@
 //! Finds names that stand twice in one JSON object, which parsers drop silently.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::path::Path;
@@ -18,6 +20,10 @@ pub(crate) fn duplicate_fields(bytes: &[u8]) -> Vec<String> {
         Err(_) => Vec::new(),
     }
 }
+
+/// A name as it stands in the text, copied only where it has escapes.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Reads one value and keeps nothing of it.
 #[derive(Clone, Copy)]
@@ -43,7 +49,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut names = HashSet::new();
-        while let Some(name) = map.next_key::<String>()? {
+        while let Some(Name(name)) = map.next_key()? {
             let path = self.path.name(&name);
             map.next_value_seed(Walk { path: &path, found: self.found })?;
             if names.contains(&name) {
