@@ -30,7 +30,9 @@ const ROUNDS: usize = 100;
 const CHURN: usize = 100;
 
 fn main() {
-    let measured: Vec<Figures> = SIZES.iter().map(|agents| measure(*agents)).collect();
+    // The largest first: what follows finds memory that this process has already.
+    let mut measured: Vec<Figures> = SIZES.iter().rev().map(|agents| measure(*agents)).collect();
+    measured.reverse();
     println!("CPU time per operation, {ROLES} roles, {TASKS_PER_AGENT} tasks per agent");
     let column = |name: &str, of: fn(&Figures) -> Duration| {
         let costs: Vec<f64> = measured.iter().map(|f| of(f).as_secs_f64() * 1e6).collect();
@@ -45,6 +47,9 @@ fn main() {
     column("a task ended, one of a backlog placed", |f| f.backlog);
     column("an agent that joins, per cycle", |f| f.join);
     column("an explanation over all agents", |f| f.explain);
+    if let Some(largest) = measured.last() {
+        println!("{:44} {:43} bytes", "memory of a task that is placed", largest.bytes);
+    }
 }
 
 /// Cost of one operation of each kind.
@@ -55,6 +60,7 @@ struct Figures {
     backlog: Duration,
     join: Duration,
     explain: Duration,
+    bytes: usize,
 }
 
 fn measure(agents: usize) -> Figures {
@@ -69,12 +75,14 @@ fn measure(agents: usize) -> Figures {
     }
     (0..agents).for_each(|number| allocator.upsert_agent(agent(number)));
 
+    let resident = resident_bytes();
     let fill = cost(tasks, || {
         (0..tasks).for_each(|number| allocator.upsert_task(task(number)));
         let placed = allocator.allocate(tasks);
         assert_eq!(placed.len(), tasks, "there is room for all");
         placed.iter().for_each(|placement| allocator.confirm(&placement.task));
     });
+    let bytes = resident_bytes().saturating_sub(resident) / tasks;
     let idle = cost(ROUNDS, || {
         (0..ROUNDS).for_each(|_| assert_eq!(allocator.allocate(usize::MAX).len(), 0));
     });
@@ -118,7 +126,7 @@ fn measure(agents: usize) -> Figures {
             confirm(&mut allocator);
         }
     });
-    Figures { fill, idle, churn, backlog, join, explain }
+    Figures { fill, idle, churn, backlog, join, explain, bytes }
 }
 
 /// Places what can be placed; returns how much that was.
@@ -183,6 +191,14 @@ fn cpu_time() -> Duration {
     let now = clock_gettime(ClockId::ProcessCPUTime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
     Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
+}
+
+/// Memory of this process that is in use.
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<usize>().ok());
+    kib.unwrap_or_default() * 1024
 }
 
 /// Slope of the least-squares line through the logarithms.
