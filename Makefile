@@ -21,8 +21,8 @@ lint: ## The quick part of `make test`: format, arrows, generated files, clippy
 generate: ## Write the files that are made from the Rust types
 	cargo xtask generate
 
-bench: ## Print figures
-	cargo bench --workspace
+bench: ## Print the figures of docs/benchmarks.md (root)
+	@scripts/bench
 
 clean: ## Remove what was built
 	cargo clean
