@@ -15,6 +15,7 @@ use crate::quantity::ResourceList;
     group = "meseta.dev",
     version = "v1alpha1",
     kind = "Agent",
+    doc = "One machine, or a part of one, that runs tasks.",
     status = "AgentStatus",
     shortname = "agt",
     category = "meseta",

@@ -15,6 +15,7 @@ use crate::task::TaskSpec;
     group = "meseta.dev",
     version = "v1alpha1",
     kind = "Framework",
+    doc = "One distributed application: its role and its sets of equal tasks, which may wait for each other.",
     namespaced,
     status = "FrameworkStatus",
     shortname = "fwk",

@@ -19,6 +19,7 @@ pub fn default_role() -> String {
     group = "meseta.dev",
     version = "v1alpha1",
     kind = "FrameworkRole",
+    doc = "One node of the tree of roles among whose branches the cluster is shared.",
     status = "FrameworkRoleStatus",
     shortname = "fwr",
     category = "meseta",

@@ -16,6 +16,7 @@ use crate::quantity::ResourceList;
     group = "meseta.dev",
     version = "v1alpha1",
     kind = "Task",
+    doc = "One incarnation of one piece of work: placed on at most one agent, and terminal for good.",
     namespaced,
     status = "TaskStatus",
     shortname = "tsk",
