@@ -93,8 +93,8 @@ pub(crate) fn version() -> Value {
     };
     json!({
         "major": "1",
-        "minor": "34",
-        "gitVersion": concat!("v1.34.0+meseta.", env!("CARGO_PKG_VERSION")),
+        "minor": "36",
+        "gitVersion": concat!("v1.36.0+meseta.", env!("CARGO_PKG_VERSION")),
         "gitCommit": "",
         "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z",
