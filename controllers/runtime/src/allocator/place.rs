@@ -88,3 +88,6 @@ pub(super) async fn place(writer: &Writer, order: Order, stop: &CancellationToke
         pause = (pause * 2).min(LONGEST_RETRY);
     }
 }
+
+#[cfg(test)]
+mod tests;
