@@ -14,7 +14,7 @@ use std::io::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use meseta_e2e::{Layout, Seen, StoreKind, await_condition};
+use meseta_e2e::{Layout, Observer, Seen, StoreKind, await_condition};
 use rustix::process::{Pid, Signal, kill_process};
 
 use load::Load;
@@ -29,8 +29,10 @@ on_both_stores!(
 const KILLS: usize = 22;
 /// How long after a kill of its shim a task may take to be reported as ended.
 const REPORT_DEADLINE: Duration = Duration::from_secs(10);
+/// About what a short step of a task takes.
+const STEP: Duration = Duration::from_millis(200);
 /// Shims are killed at any age up to this: the longest task runs a little longer.
-const OLDEST_VICTIM_MILLIS: u64 = 2800;
+const OLDEST_VICTIM: Duration = Duration::from_millis(2800);
 /// How long there may be no shim to kill.
 const VICTIM_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -61,8 +63,27 @@ impl Kills {
 
     /// Waits for a random time: this is the distance between two kills, not a synchronisation.
     fn pause(&mut self, at_most: Duration) {
-        let millis = self.below(u64::try_from(at_most.as_millis()).unwrap());
-        thread::sleep(Duration::from_millis(millis));
+        thread::sleep(self.random_time(at_most));
+    }
+
+    fn random_time(&mut self, at_most: Duration) -> Duration {
+        Duration::from_millis(self.below(u64::try_from(at_most.as_millis()).unwrap()))
+    }
+
+    /// Waits for the moment of the next kill: each other one follows closely upon a change of some
+    /// task, where steps are short.
+    fn aim(&mut self, at_most: Duration, observer: &Observer) {
+        self.pause(at_most);
+        if self.count % 2 == 1 {
+            let before = observer.history().len();
+            // Where nothing changes, because a control plane is away, any moment is as good.
+            let _ =
+                await_condition("change of a task", at_most, || match observer.history().len() {
+                    now if now > before => Ok(()),
+                    now => Err(now.to_string()),
+                });
+            self.pause(STEP);
+        }
     }
 
     fn note<'a>(&mut self, tasks: impl IntoIterator<Item = &'a Seen>) {
@@ -78,13 +99,15 @@ impl Kills {
         }
     }
 
-    /// Straight to stderr, so that it is seen also where the test passes.
+    /// Straight to stderr, so that it is seen also where the test passes. Fails where no kill fell
+    /// into the middle of anything.
     fn print(&self) {
         let mut text = format!("{} kills of the {}:\n", self.count, self.title);
         for (step, (kills, tasks)) in &self.steps {
             writeln!(text, "  {kills:3} with {tasks:4} tasks {step}").unwrap();
         }
         std::io::stderr().write_all(text.as_bytes()).unwrap();
+        assert!(self.steps.contains_key("running"), "no kill fell into a running task");
     }
 }
 
@@ -93,7 +116,7 @@ fn an_agent_killed_at_any_moment_loses_nothing(store: StoreKind) {
     let load = Load::start(vec![cluster.client()]);
     let mut kills = Kills::new("agent", store);
     for _ in 0..KILLS {
-        kills.pause(Duration::from_millis(1600));
+        kills.aim(Duration::from_millis(1600), &load.observer);
         kills.note(load.observer.latest().values());
         cluster.agent(0).kill();
         cluster.agent(0).spawn().unwrap();
@@ -118,7 +141,7 @@ fn a_control_plane_killed_at_any_moment_loses_nothing(store: StoreKind) {
     let load = Load::start(clients);
     let mut kills = Kills::new("control plane", store);
     for number in 0..KILLS {
-        kills.pause(longest);
+        kills.aim(longest, &load.observer);
         kills.note(load.observer.latest().values());
         cluster.control_plane(number % count).kill();
         cluster.control_plane(number % count).spawn().unwrap();
@@ -141,7 +164,9 @@ fn a_killed_shim_is_reported_within_seconds(store: StoreKind) {
     let mut killed: BTreeMap<String, Instant> = BTreeMap::new();
     let mut born: BTreeMap<u32, Instant> = BTreeMap::new();
     for _ in 0..KILLS {
-        let age = Duration::from_millis(kills.below(OLDEST_VICTIM_MILLIS));
+        // Each other one is young, and its container on its way.
+        let oldest = if kills.count % 2 == 1 { STEP } else { OLDEST_VICTIM };
+        let age = kills.random_time(oldest);
         let (pid, uid) = await_condition("shim to kill", VICTIM_DEADLINE, || {
             let shims = cluster.agents()[0].shims();
             let old = shims

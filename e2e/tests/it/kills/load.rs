@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use meseta_e2e::{Client, Cluster, Observer, Seen, Witness, await_condition};
-use serde_json::Value;
+use meseta_e2e::{Client, Cluster, Image, Observer, Seen, Witness, await_condition};
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::yaml;
 
@@ -29,16 +30,19 @@ pub(super) enum Kind {
     Failing,
     /// Prints all the time.
     Chatty,
+    /// Runs in an image that no other task has, so that its layer has to be unpacked.
+    Imaged,
     /// Runs until it is deleted, and ends when it is told.
     Deleted,
 }
 
 impl Kind {
-    const ALL: [Self; 5] = [Self::Short, Self::Long, Self::Failing, Self::Chatty, Self::Deleted];
+    const ALL: [Self; 6] =
+        [Self::Short, Self::Long, Self::Failing, Self::Chatty, Self::Imaged, Self::Deleted];
 
     fn script(self) -> &'static str {
         match self {
-            Self::Short => "echo end",
+            Self::Short | Self::Imaged => "echo end",
             Self::Long => "sleep 2.5; echo end",
             Self::Failing => "sleep 0.4; echo end; exit 7",
             Self::Chatty => "for i in $(seq 60); do seq 500; sleep 0.02; done; echo end",
@@ -48,7 +52,7 @@ impl Kind {
 
     fn output(self) -> String {
         match self {
-            Self::Short | Self::Long | Self::Failing => "begin\nend\n".to_owned(),
+            Self::Short | Self::Long | Self::Failing | Self::Imaged => "begin\nend\n".to_owned(),
             Self::Chatty => {
                 let lines: String = (1..=500).map(|number| format!("{number}\n")).collect();
                 format!("begin\n{}end\n", lines.repeat(60))
@@ -75,7 +79,7 @@ pub(super) struct Load {
     clients: Vec<Client>,
     witness: Arc<Witness>,
     stop: Arc<AtomicBool>,
-    feeder: JoinHandle<Vec<Planned>>,
+    feeder: JoinHandle<(Vec<Planned>, TempDir)>,
 }
 
 /// Everything that became of the tasks.
@@ -104,7 +108,7 @@ impl Load {
     /// Creates nothing more and waits until every task is over.
     pub(super) fn finish(self) -> Finished {
         self.stop.store(true, Ordering::Relaxed);
-        let planned = self.feeder.join().expect("the feeder was refused");
+        let (planned, _images) = self.feeder.join().expect("the feeder was refused");
         let client = self.clients[0].clone();
         let records = await_condition("end of all tasks", END_DEADLINE, || {
             let list = client.list(&["tasks"]).map_err(|error| format!("{error:#}"))?;
@@ -124,7 +128,9 @@ impl Load {
     }
 }
 
-fn feed(clients: &[Client], witness: &Witness, stop: &AtomicBool) -> Vec<Planned> {
+/// Gives what it created, and the images that those tasks may still have to read.
+fn feed(clients: &[Client], witness: &Witness, stop: &AtomicBool) -> (Vec<Planned>, TempDir) {
+    let images = tempfile::tempdir().unwrap();
     let mut planned = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let number = planned.len();
@@ -133,6 +139,12 @@ fn feed(clients: &[Client], witness: &Witness, stop: &AtomicBool) -> Vec<Planned
         let start = Witness::say(&format!("start {name}"));
         let mut task = yaml::task(&name, &format!("{start}; echo begin; {}", kind.script()));
         witness.add_to(&mut task["spec"]);
+        if kind == Kind::Imaged {
+            let image = Image::with_shell().unwrap();
+            let image = image.file("name", name.as_bytes(), 0o644).unwrap();
+            let image = image.write(&images.path().join(&name)).unwrap();
+            task["spec"]["containers"][0]["image"] = json!(image);
+        }
         let text = task.to_string();
         insist(clients, &["create", "-f", "-"], Some(&text), "AlreadyExists");
         planned.push(Planned { name, kind });
@@ -148,7 +160,7 @@ fn feed(clients: &[Client], witness: &Witness, stop: &AtomicBool) -> Vec<Planned
     for victim in planned.iter().filter(|planned| planned.kind == Kind::Deleted) {
         delete(clients, victim);
     }
-    planned
+    (planned, images)
 }
 
 fn delete(clients: &[Client], victim: &Planned) {
