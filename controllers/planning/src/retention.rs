@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Records deleted in one pass; the next pass follows soon.
-pub const MAX_DELETES_PER_PASS: usize = 200;
+/// Records deleted in one pass. A full pass is followed by the next after a second, so as many tasks a
+/// second may end for ever.
+pub const MAX_DELETES_PER_PASS: usize = 1000;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
