@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -332,6 +333,7 @@ impl Agent {
             }
         });
         self.uid_of.insert(handle.id(), uid.clone());
+        self.node.idle.store(false, Ordering::Release);
         self.owners.insert(uid, Owner { accepted, inbox, standing });
     }
 
@@ -349,6 +351,7 @@ impl Agent {
             }
         };
         self.owners.remove(&uid);
+        self.node.idle.store(self.owners.is_empty(), Ordering::Release);
         match left {
             Ok(left) => {
                 if left == Left::Sandbox {
@@ -426,6 +429,8 @@ impl Agent {
         });
         self.chores.collect_images(full);
         self.collect_volumes();
+        // Here, where owners begin, and not beside it.
+        self.node.remove_cgroups_if_idle();
     }
 
     fn collect_volumes(&mut self) {

@@ -110,6 +110,17 @@ impl Cgroups {
         children
     }
 
+    /// Removes `group` and those right beneath it where they are empty, and nothing else.
+    pub(crate) fn remove_empty(&self, group: &Path) {
+        for place in self.places(group) {
+            for child in subgroups(&place) {
+                // The kernel keeps what is in use.
+                drop(fs::remove_dir(child));
+            }
+            drop(fs::remove_dir(place));
+        }
+    }
+
     /// Whether a process is in `group` or beneath it.
     pub(crate) fn is_populated(&self, group: &Path) -> bool {
         self.places(group).iter().any(|place| !pids(&tree(place)).is_empty())
@@ -275,6 +286,8 @@ mod tests {
         cgroups.destroy(&group).unwrap();
         assert!(!waiter.join().unwrap().success());
         assert!(cgroups.places(&group).is_empty());
-        cgroups.destroy(group.parent().unwrap()).unwrap();
+        let parent = group.parent().unwrap();
+        cgroups.remove_empty(parent);
+        assert!(cgroups.places(parent).is_empty());
     }
 }

@@ -51,6 +51,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use kube::Client;
 use meseta_crds::ResourceList;
@@ -193,7 +194,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
             "the registration".to_owned()
         }
     });
-    let agent = Agent::find(node, memory, capacity, facts);
+    let agent = Agent::find(Arc::clone(&node), memory, capacity, facts);
     let agent = agent.map_err(|err| Error::Directory(err.into()))?;
     parts.spawn(async move {
         agent.run(known_store).await;
@@ -205,7 +206,11 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
         "the listener".to_owned()
     });
     tokio::select! {
-        () = shutdown.cancelled() => Ok(()),
+        () = shutdown.cancelled() => {
+            parts.shutdown().await;
+            node.remove_cgroups_if_idle();
+            Ok(())
+        }
         Some(ended) = parts.join_next() => Err(Error::Stopped(match ended {
             Ok(part) => part,
             Err(err) => err.to_string(),
@@ -231,6 +236,7 @@ async fn prepare(client: Client, config: &Config) -> Result<(Arc<Node>, Arc<Memo
         cgroups: Cgroups::detect().map_err(Error::Machine)?,
         run_watch: RunWatch::new().map_err(Error::Machine)?,
         outputs: Outputs::default(),
+        idle: AtomicBool::new(true),
         requests: Semaphore::new(REQUESTS_AT_ONCE),
         stagings: Semaphore::new(STAGINGS_AT_ONCE),
         launches: Semaphore::new(LAUNCHES_AT_ONCE),

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kube::Client;
 use tokio::sync::Semaphore;
@@ -45,6 +46,8 @@ pub(crate) struct Node {
     pub(crate) volumes: Volumes,
     /// Outputs that may still grow.
     pub(crate) outputs: Outputs,
+    /// Whether no task has an owner; while it is so nobody makes control groups.
+    pub(crate) idle: AtomicBool,
     /// See [`REQUESTS_AT_ONCE`].
     pub(crate) requests: Semaphore,
     /// See [`STAGINGS_AT_ONCE`].
@@ -62,6 +65,14 @@ impl Node {
     /// The control group in which those of all runs are.
     pub(crate) fn cgroup_parent(&self) -> PathBuf {
         PathBuf::from("/meseta").join(&self.name)
+    }
+
+    /// Removes the control groups of this agent if it has no task: those of shims stay between
+    /// tasks, so that each start need not make them.
+    pub(crate) fn remove_cgroups_if_idle(&self) {
+        if self.idle.load(Ordering::Acquire) {
+            self.cgroups.remove_empty(&self.cgroup_parent());
+        }
     }
 
     /// Ends everything in the control group of a run, and removes it.

@@ -55,7 +55,8 @@ impl Disk {
     }
 }
 
-/// Whole mebibytes: the number is not for counting.
+/// Whole mebibytes, if there is one: the number is not for counting.
 fn amount(bytes: u64) -> Quantity {
-    Quantity::from_bytes(i64::try_from(bytes - bytes % GRAIN_BYTES).unwrap_or(i64::MAX))
+    let rounded = if bytes < GRAIN_BYTES { bytes } else { bytes - bytes % GRAIN_BYTES };
+    Quantity::from_bytes(i64::try_from(rounded).unwrap_or(i64::MAX))
 }

@@ -14,11 +14,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meseta_shim_api::{Command, SOCKET_FILE, STATE_DIR};
+use meseta_shim_api::{CHECKPOINT_FILE, Command, EXIT_FILE, LOG_FILE, RUN_FILE};
 
 use super::life::Life;
 use super::{Left, run};
 use crate::checkpoint::{Accepted, Outcome};
+use crate::directory::names;
 use crate::node::{Node, blocking, unix_millis};
 use crate::process;
 use crate::report::{self, Backoff, Mirror, Record, View};
@@ -26,6 +27,8 @@ use crate::shim_client;
 
 /// How long the sandbox and the result of a finished task are kept without a record.
 pub(crate) const ORPHAN_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// What tells of a run that is over; the rest of its directory goes.
+const KEPT: [&str; 4] = [RUN_FILE, CHECKPOINT_FILE, EXIT_FILE, LOG_FILE];
 /// How long a shim may take to leave after it was acknowledged: it only removes its socket.
 const SHIM_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -221,21 +224,20 @@ async fn try_finish_run(node: &Arc<Node>, accepted: &Accepted) -> io::Result<()>
     }
     dismiss_shim(&directory).await?;
     node.destroy_cgroup(uid, *run).await?;
-    // What the container wrote outside of its sandbox ends with it; the others are what a shim
+    // What the container wrote outside of its sandbox ends with it, and so does whatever a shim
     // leaves that was killed.
     let discarder = Arc::clone(node);
     blocking(move || {
-        for part in ["upper", "work", STATE_DIR, SOCKET_FILE] {
-            discarder.directory.discard(&directory.join(part))?;
-        }
-        Ok(())
+        let parts = names(&directory)?;
+        let mut ended = parts.iter().filter(|part| !KEPT.iter().any(|kept| *part == kept));
+        ended.try_for_each(|part| discarder.directory.discard(&directory.join(part)))
     })
     .await
 }
 
 /// Acknowledges a run's end, and sees to it that the shim leaves.
 async fn dismiss_shim(directory: &std::path::Path) -> io::Result<()> {
-    let path = directory.join(meseta_shim_api::CHECKPOINT_FILE);
+    let path = directory.join(CHECKPOINT_FILE);
     let checkpoint: Option<meseta_shim_api::Checkpoint> = crate::checkpoint::read(&path)?;
     let Some(checkpoint) = checkpoint else { return Ok(()) };
     if checkpoint.boot_id != process::boot_id()? {

@@ -18,11 +18,7 @@ async fn a_deleted_task_gets_sigterm_and_leaves_nothing() {
     let hold = kube::api::Patch::Merge(&hold);
     cluster.tasks().patch("polite", &kube::api::PatchParams::default(), &hold).await.unwrap();
     let running = cluster.until_state("polite", TaskState::Running).await;
-    crate::eventually(|| {
-        let output = machine.output(&uid);
-        async move { if output == "ready\n" { Ok(()) } else { Err(output) } }
-    })
-    .await;
+    machine.until_output(&uid, "ready\n").await;
     cluster.delete("polite").await;
     let ended = cluster
         .until("polite", |task| {
@@ -39,6 +35,7 @@ async fn a_deleted_task_gets_sigterm_and_leaves_nothing() {
     cluster.until_gone("polite").await;
     machine.until_nothing_left(0).await;
     machine.stop_agent().await;
+    assert_eq!(machine.cgroups(), [""; 0].map(std::path::PathBuf::from));
 }
 
 #[tokio::test]

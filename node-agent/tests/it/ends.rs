@@ -99,6 +99,7 @@ async fn a_shim_that_is_killed_takes_its_container_with_it() {
     let spec = script("echo begun; sleep 600 & sleep 600");
     let uid = uid_of(&cluster.place(&machine.name, "orphan", spec).await);
     let running = cluster.until_state("orphan", TaskState::Running).await;
+    machine.until_output(&uid, "begun\n").await;
     let shim = machine.checkpoint(&uid, 0).unwrap().shim.pid;
     let begin = std::time::Instant::now();
     crate::machine::kill(shim);
@@ -159,6 +160,7 @@ async fn a_full_disk_is_a_condition_and_a_reason() {
     let ballast = disk.path().join("ballast");
     let mut file = std::fs::File::create(&ballast).unwrap();
     while std::io::Write::write(&mut file, &[0; 4096]).is_ok_and(|written| written > 0) {}
+    drop(file);
     let agent = cluster.until_agent(&machine.name, |agent| !available(agent)).await;
     let conditions = agent.status.unwrap().conditions;
     let condition = get(&conditions, kind::DISK_AVAILABLE).unwrap();

@@ -130,6 +130,15 @@ impl Machine {
         fs::read_to_string(self.task_directory(uid).join("sandbox/stdout")).unwrap_or_default()
     }
 
+    /// Waits until a task has written this, and nothing else.
+    pub(crate) async fn until_output(&self, uid: &str, expected: &str) {
+        eventually(|| {
+            let output = self.output(uid);
+            async move { if output == expected { Ok(()) } else { Err(output) } }
+        })
+        .await;
+    }
+
     /// `GET` from the agent, as a control plane or as a member of another group.
     pub(crate) async fn get(
         &self,
@@ -202,20 +211,18 @@ impl Machine {
         for uid in names(&self.directory().join("tasks")) {
             let task = self.task_directory(&uid);
             for run in names(&task).into_iter().filter(|name| name.starts_with("run-")) {
-                for part in ["upper", "work", "state", "shim.sock"] {
-                    let path = task.join(&run).join(part);
-                    if path.exists() {
-                        left.push(path.display().to_string());
-                    }
-                }
+                let told = ["run.json", "shim.json", "exit.json", "shim.log"];
+                let parts = names(&task.join(&run)).into_iter();
+                let more = parts.filter(|part| !told.contains(&part.as_str()));
+                left.extend(more.map(|part| task.join(&run).join(part).display().to_string()));
             }
         }
         left.extend(names(&self.directory().join("tmp")).into_iter().map(|n| format!("tmp/{n}")));
         left
     }
 
-    /// The agent's group on each hierarchy.
-    fn cgroups(&self) -> Vec<PathBuf> {
+    /// The agent's group on each hierarchy that has it.
+    pub(crate) fn cgroups(&self) -> Vec<PathBuf> {
         let root = Path::new("/sys/fs/cgroup");
         let own = format!("meseta/{}", self.name);
         let controllers = names(root).into_iter().map(|name| root.join(name));

@@ -8,6 +8,7 @@ mod absence;
 mod cluster;
 mod deletion;
 mod ends;
+mod faults;
 mod images;
 mod kills;
 mod layouts;
