@@ -6,6 +6,7 @@
 //! witness that Meseta knows nothing of. Which steps the tasks were in at the kills is printed, since
 //! a kill test that never hits a window proves nothing.
 
+mod hunt;
 mod load;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use meseta_e2e::{Layout, Observer, Seen, StoreKind, await_condition};
 use rustix::process::{Pid, Signal, kill_process};
 
+use hunt::Hunter;
 use load::Load;
 
 on_both_stores!(
@@ -30,11 +32,9 @@ const KILLS: usize = 22;
 /// How long after a kill of its shim a task may take to be reported as ended.
 const REPORT_DEADLINE: Duration = Duration::from_secs(10);
 /// About what a short step of a task takes.
-const STEP: Duration = Duration::from_millis(200);
+const STEP: Duration = Duration::from_millis(120);
 /// Shims are killed at any age up to this: the longest task runs a little longer.
 const OLDEST_VICTIM: Duration = Duration::from_millis(2800);
-/// How long there may be no shim to kill.
-const VICTIM_DEADLINE: Duration = Duration::from_secs(60);
 
 /// When to kill, and in which steps the tasks were then.
 struct Kills {
@@ -162,28 +162,20 @@ fn a_killed_shim_is_reported_within_seconds(store: StoreKind) {
     let load = Load::start(vec![cluster.client()]);
     let mut kills = Kills::new("shim", store);
     let mut killed: BTreeMap<String, Instant> = BTreeMap::new();
-    let mut born: BTreeMap<u32, Instant> = BTreeMap::new();
-    for _ in 0..KILLS {
+    let mut hunter = Hunter::new(&cluster.agents()[0]);
+    for number in 0..KILLS {
         // Each other one is young, and its container on its way.
-        let oldest = if kills.count % 2 == 1 { STEP } else { OLDEST_VICTIM };
-        let age = kills.random_time(oldest);
-        let (pid, uid) = await_condition("shim to kill", VICTIM_DEADLINE, || {
-            let shims = cluster.agents()[0].shims();
-            let old = shims
-                .iter()
-                .filter(|pid| born.entry(**pid).or_insert_with(Instant::now).elapsed() >= age);
-            let alive = old.filter_map(|pid| Some((*pid, task_of(*pid)?)));
-            let fresh: Vec<_> = alive.filter(|(_, uid)| !killed.contains_key(uid)).collect();
-            // The youngest that is old enough.
-            let victim = fresh.into_iter().max_by_key(|(pid, _)| born[pid]);
-            victim.ok_or_else(|| format!("none of {age:?}"))
-        })
-        .unwrap();
+        let victim = if number % 2 == 1 {
+            hunter.newborn(kills.random_time(STEP))
+        } else {
+            hunter.grown(kills.random_time(OLDEST_VICTIM))
+        };
         let latest = load.observer.latest();
-        kills.note(latest.values().filter(|seen| seen.task["metadata"]["uid"] == uid));
+        kills.note(latest.values().filter(|seen| seen.task["metadata"]["uid"] == victim.task));
         // It may have ended meanwhile; then nothing happens to its task.
-        let _ = kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL);
-        killed.insert(uid, Instant::now());
+        let pid = Pid::from_raw(i32::try_from(victim.pid).unwrap()).unwrap();
+        let _ = kill_process(pid, Signal::KILL);
+        killed.insert(victim.task, Instant::now());
     }
     let finished = load.finish();
     kills.print();
@@ -208,12 +200,4 @@ fn a_killed_shim_is_reported_within_seconds(store: StoreKind) {
     }
     assert!(lost.len() >= KILLS / 2, "only {} kills of {KILLS} ended a container", lost.len());
     finished.expect_nothing_left(&cluster);
-}
-
-/// The uid of the task that a shim runs: its only argument is a directory that tells.
-fn task_of(shim: u32) -> Option<String> {
-    let command = std::fs::read_to_string(format!("/proc/{shim}/cmdline")).ok()?;
-    let path = command.split('\0').nth(1)?;
-    let uid = std::path::Path::new(path).parent()?.file_name()?;
-    Some(uid.to_str()?.to_owned())
 }

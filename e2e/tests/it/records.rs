@@ -112,7 +112,9 @@ fn replace_and_create_insist_on_what_is_there(store: StoreKind) {
     let twice = space.kubectl_fails(&["create", "-f", "-"], Some(&text)).unwrap();
     assert!(twice.contains("AlreadyExists"), "{twice}");
 
-    let mut stored = space.get(&["task", "a"]).unwrap();
+    // Once it is said why it waits, nobody changes it any more.
+    let explained = |task: &Value| task["status"]["message"].is_string();
+    let mut stored = space.await_record(&["task", "a"], "explained", explained).unwrap();
     stored["spec"]["priority"] = json!(3);
     let changed = stored.to_string();
     let replace = ["replace", "-f", "-"];

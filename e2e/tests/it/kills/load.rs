@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::yaml;
 
 /// Distance between two new tasks.
-const PACE: Duration = Duration::from_millis(250);
+const PACE: Duration = Duration::from_millis(350);
 /// How long a control plane may be away.
 const AWAY_DEADLINE: Duration = Duration::from_secs(60);
 /// How long after the last kill everything may take to come to its end.
