@@ -177,12 +177,35 @@ impl Cluster {
     /// # Errors
     /// The store cannot be removed, or an etcd server not started.
     pub fn empty_store(&mut self) -> Result<()> {
+        self.change_store(|directory| {
+            std::fs::remove_dir_all(directory).context("no store to remove")
+        })
+    }
+
+    /// Copies the store to `backup`. The control planes must not run.
+    ///
+    /// # Errors
+    /// It cannot be copied, or an etcd server not started.
+    pub fn back_up_store(&mut self, backup: &Path) -> Result<()> {
+        self.change_store(|directory| copy(directory, backup))
+    }
+
+    /// Replaces the store by what it was when it was copied. The control planes must not run.
+    ///
+    /// # Errors
+    /// It cannot be copied, or an etcd server not started.
+    pub fn restore_store(&mut self, backup: &Path) -> Result<()> {
+        self.change_store(|directory| {
+            std::fs::remove_dir_all(directory)?;
+            copy(backup, directory)
+        })
+    }
+
+    /// Does something to the directory of the store while nobody uses it.
+    fn change_store(&mut self, change: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         match &mut self.etcd {
-            Some(etcd) => etcd.restart_empty(),
-            None => {
-                let data_dir = &self.control_planes[0].data_dir;
-                std::fs::remove_dir_all(data_dir.join("store")).context("no store to remove")
-            }
+            Some(etcd) => etcd.restart_after(change),
+            None => change(&self.control_planes[0].data_dir.join("store")),
         }
     }
 
@@ -383,6 +406,13 @@ impl Agent {
     pub fn output(&self) -> Result<String> {
         Ok(std::fs::read_to_string(&self.log)?)
     }
+}
+
+/// Copies a directory with all that is in it to a path that does not exist.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut command = Command::new("cp");
+    command.args(["-a", "--"]).args([from, to]);
+    run(&mut command, None, START_DEADLINE)?.success().map(drop)
 }
 
 /// Writes the kubeconfig of an agent with the verb that operators use.

@@ -179,10 +179,10 @@ impl Etcd {
         ended
     }
 
-    /// Starts it again without what it held.
-    pub(super) fn restart_empty(&mut self) -> Result<()> {
+    /// Starts it again after something was done to its directory.
+    pub(super) fn restart_after(&mut self, change: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         self.process = None;
-        std::fs::remove_dir_all(&self.data_dir)?;
+        change(&self.data_dir)?;
         self.spawn()
     }
 }

@@ -19,6 +19,7 @@ macro_rules! on_both_stores {
     };
 }
 
+mod absence;
 mod bad_input;
 mod deletion;
 mod faults;
@@ -32,4 +33,5 @@ mod restarts;
 mod stores;
 mod tasks;
 mod trust;
+mod verbs;
 mod yaml;

@@ -1,14 +1,12 @@
 //! An emptied or restored store kills no container.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use meseta_e2e::{Layout, StoreKind, Witness, await_condition};
 
 use crate::yaml;
 
-on_both_stores!(an_emptied_store_kills_no_container);
+on_both_stores!(an_emptied_store_kills_no_container, a_restored_store_kills_no_container);
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -57,31 +55,22 @@ fn an_emptied_store_kills_no_container(store: StoreKind) {
     assert!(parent.is_ok(), "the first process of the container is gone");
 }
 
-/// A copy of the embedded store, as a backup would be made while the control plane is stopped.
-fn copy(from: &Path, to: &Path) {
-    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
-    assert!(status.success());
-}
-
-#[test]
-fn a_restored_store_kills_no_container() {
-    let mut cluster = Layout::new(StoreKind::Embedded).agent(&[]).start().unwrap();
+fn a_restored_store_kills_no_container(store: StoreKind) {
+    let mut cluster = Layout::new(store).agent(&[]).start().unwrap();
     let client = cluster.client();
     let witness = Witness::new().unwrap();
     let backup = cluster.directory().join("backup");
-    let live = cluster.control_planes()[0].data_dir.join("store");
     client.apply(&breathing(&witness, "old")).unwrap();
     client.await_task("old", &["Running"]).unwrap();
     cluster.control_plane(0).stop().unwrap();
-    copy(&live, &backup);
+    cluster.back_up_store(&backup).unwrap();
     cluster.control_plane(0).start().unwrap();
     client.apply(&breathing(&witness, "new")).unwrap();
     client.await_task("new", &["Running"]).unwrap();
 
     // Back to when only the old one was known.
     cluster.control_plane(0).kill();
-    std::fs::remove_dir_all(&live).unwrap();
-    copy(&backup, &live);
+    cluster.restore_store(&backup).unwrap();
     cluster.control_plane(0).start().unwrap();
     client.apply(&yaml::task("b", "echo works")).unwrap();
     client.await_task("b", &["Finished"]).unwrap();

@@ -1,7 +1,7 @@
 //! A task is placed, runs under a shim, and its output and exit code come back.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 
 use meseta_e2e::{Space, StoreKind, Witness};
 use serde_json::{Value, json};
@@ -20,6 +20,7 @@ on_both_stores!(
     a_task_is_started_again_on_the_same_agent,
     a_container_sees_only_what_is_its_own,
     environment_user_and_directory_are_as_asked,
+    a_task_has_no_more_processes_than_its_limit,
 );
 
 fn output_and_exit_code_come_back(store: StoreKind) {
@@ -230,6 +231,22 @@ fn environment_user_and_directory_are_as_asked(store: StoreKind) {
     assert_eq!(lines[4], "1234");
     space.await_task("b", &["Finished"]).unwrap();
     assert_eq!(space.meseta(&["logs", "b"]).unwrap(), "/usr\n");
+}
+
+fn a_task_has_no_more_processes_than_its_limit(store: StoreKind) {
+    let space = Space::new(store).unwrap();
+    let script = "i=0; while [ $i -lt 50 ]; do sleep 60 & i=$((i+1)); done; echo all";
+    let mut task = yaml::task("a", script);
+    task["spec"]["limits"] = json!({"pids": "20"});
+    space.apply(&task).unwrap();
+    let task = space.await_task("a", &["Failed"]).unwrap();
+    assert_eq!(task["status"]["reason"], "NonZeroExit");
+    assert_eq!(space.meseta(&["logs", "a"]).unwrap(), "");
+    // Which control groups held it depends on the machine; the others stay untested, and that is said.
+    let agent = &space.cluster().agents()[0].name;
+    let cgroups = space.get(&["agent", agent]).unwrap()["status"]["machine"]["cgroups"].take();
+    let said = format!("limits are tested with cgroups {cgroups}, and on this machine no others\n");
+    std::io::stderr().write_all(said.as_bytes()).unwrap();
 }
 
 fn condition(task: &Value, kind: &str) -> String {
