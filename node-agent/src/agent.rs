@@ -12,42 +12,40 @@
 //! is watched even if nobody answers. New tasks begin when all records were listed once and the
 //! agent's own record says which store they are from.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod owners;
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use kube::Api;
 use kube::runtime::watcher::{self, Event, watcher};
-use meseta_crds::{Task, validate};
+use meseta_crds::Task;
 use tokio::sync::watch;
-use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
 use crate::checkpoint::{Accepted, Outcome};
 use crate::fingerprint::Disk;
 use crate::gc::Chores;
-use crate::memory::Memory;
-use crate::node::{Node, unix_millis};
-use crate::plan::{self, Action, Amounts, Local, Observed, Plan, Row};
+use crate::node::{Node, run_id, unix_millis};
+use crate::plan::{self, Action, Amounts, Local, Observed, Plan};
 use crate::registration::Facts;
 use crate::report::{self, Backoff, Record};
 use crate::task::conclude::ORPHAN_KEPT;
 use crate::task::request::millis;
-use crate::task::{self, Begin, Holds, Left, Standing};
+use crate::task::{self, Begin, Left};
+use owners::Owners;
 
 /// Time between two looks at the disk, and for what can be removed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
-/// Pause before an owner that failed begins again: its disk did not answer.
-const OWNER_RETRY: Duration = Duration::from_secs(5);
 
 /// The tasks of an agent.
 pub(crate) struct Agent {
     node: Arc<Node>,
-    memory: Arc<Memory>,
     capacity: Amounts,
     /// The records with this agent's name, by uid.
     records: BTreeMap<String, Arc<Task>>,
@@ -55,9 +53,7 @@ pub(crate) struct Agent {
     listing: Option<BTreeMap<String, Arc<Task>>>,
     /// Whether the records were listed once.
     complete: bool,
-    owners: BTreeMap<String, Owner>,
-    running: JoinSet<(String, io::Result<Left>)>,
-    uid_of: HashMap<Id, String>,
+    owners: Owners,
     /// Sandboxes without an owner, and when their tasks ended.
     sandboxes: BTreeMap<String, i64>,
     /// Directories that do not say what they are of.
@@ -68,13 +64,6 @@ pub(crate) struct Agent {
     facts: watch::Sender<Facts>,
 }
 
-/// The handle of an owner.
-struct Owner {
-    accepted: Accepted,
-    inbox: watch::Sender<Record>,
-    standing: Arc<Standing>,
-}
-
 impl Agent {
     /// Finds what is on the disk, and begins to watch over it.
     ///
@@ -82,21 +71,17 @@ impl Agent {
     /// The agent's directory cannot be read.
     pub(crate) fn find(
         node: Arc<Node>,
-        memory: Arc<Memory>,
         capacity: Amounts,
         facts: watch::Sender<Facts>,
     ) -> io::Result<Self> {
         let mut agent = Self {
             chores: Chores::new(Arc::clone(&node)),
+            owners: Owners::new(Arc::clone(&node)),
             node,
-            memory,
             capacity,
             records: BTreeMap::new(),
             listing: None,
             complete: false,
-            owners: BTreeMap::new(),
-            running: JoinSet::new(),
-            uid_of: HashMap::new(),
             sandboxes: BTreeMap::new(),
             unreadable: BTreeSet::new(),
             settled: BTreeSet::new(),
@@ -141,7 +126,7 @@ impl Agent {
                     }
                     None => return,
                 },
-                Some(ended) = self.running.join_next_with_id() => self.owner_ended(ended),
+                Some((uid, left)) = self.owners.next_ended() => self.owner_ended(uid, left),
                 Some(()) = self.chores.next() => {}
                 changed = known_store.changed() => if changed.is_err() {
                     return;
@@ -168,20 +153,15 @@ impl Agent {
                 self.records = self.listing.take().unwrap_or_default();
                 self.complete = true;
                 self.settled.clear();
-                for (uid, owner) in &self.owners {
-                    let record = match self.records.get(uid) {
-                        Some(task) => Record::Present(Arc::clone(task)),
-                        None => Record::Missing,
-                    };
-                    tell(owner, record);
-                }
+                self.owners.tell_all(|uid| match self.records.get(uid) {
+                    Some(task) => Record::Present(Arc::clone(task)),
+                    None => Record::Missing,
+                });
             }
             Event::Apply(task) => {
                 let Some(uid) = task.metadata.uid.clone() else { return };
                 let task = Arc::new(task);
-                if let Some(owner) = self.owners.get(&uid) {
-                    tell(owner, Record::Present(Arc::clone(&task)));
-                }
+                self.owners.tell(&uid, Record::Present(Arc::clone(&task)));
                 self.settled.remove(&uid);
                 self.records.insert(uid, task);
             }
@@ -189,15 +169,13 @@ impl Agent {
                 let Some(uid) = task.metadata.uid.clone() else { return };
                 self.records.remove(&uid);
                 self.settled.remove(&uid);
-                if let Some(owner) = self.owners.get(&uid) {
-                    // Only a deletion that was asked for is one: a store can lose records.
-                    let record = if report::is_deleting(&task) {
-                        Record::Deleted(Arc::new(task))
-                    } else {
-                        Record::Missing
-                    };
-                    tell(owner, record);
-                }
+                // Only a deletion that was asked for is one: a store can lose records.
+                let record = if report::is_deleting(&task) {
+                    Record::Deleted(Arc::new(task))
+                } else {
+                    Record::Missing
+                };
+                self.owners.tell(&uid, record);
                 if self.sandboxes.remove(&uid).is_some() {
                     self.forget(&uid);
                 }
@@ -211,7 +189,7 @@ impl Agent {
         }
         let Plan { actions, seen_epoch, orphans } = plan::plan(&self.observe());
         // Remembered before anything is done about it, or nothing is done.
-        if let Err(err) = self.memory.raise_epoch(seen_epoch) {
+        if let Err(err) = self.node.memory.raise_epoch(seen_epoch) {
             let error = &err as &dyn std::error::Error;
             tracing::error!(error, seen_epoch, "the leader's epoch cannot be remembered");
             return;
@@ -235,11 +213,10 @@ impl Agent {
         let now = unix_millis();
         let mut used = Amounts::new();
         let mut local: BTreeMap<String, Local> = BTreeMap::new();
-        for (uid, owner) in &self.owners {
-            let uses = owner.standing.uses_resources();
-            local.insert(uid.clone(), Local::Owned { ended: !uses });
+        for (accepted, uses) in self.owners.standing() {
+            local.insert(accepted.uid.clone(), Local::Owned { ended: !uses });
             if uses {
-                for (name, amount) in millis(&owner.accepted.spec.resources) {
+                for (name, amount) in millis(&accepted.spec.resources) {
                     let sum = used.entry(name).or_default();
                     *sum = i64::saturating_add(*sum, amount);
                 }
@@ -252,7 +229,7 @@ impl Agent {
         local.extend(self.unreadable.iter().map(|uid| (uid.clone(), Local::Unreadable)));
         let rows = self.records.iter().map(|(uid, task)| {
             let decided = local.contains_key(uid) || self.settled.contains(uid);
-            let row = if decided { known_row(task) } else { new_row(uid, task) };
+            let row = if decided { rows::known(task) } else { rows::new(uid, task) };
             (uid.clone(), row)
         });
         Observed {
@@ -261,9 +238,9 @@ impl Agent {
             local,
             capacity: self.capacity.clone(),
             used,
-            seen_epoch: self.memory.seen_epoch(),
+            seen_epoch: self.node.memory.seen_epoch(),
             complete: self.complete,
-            absence_is_believed: self.memory.absence_is_believed(now),
+            absence_is_believed: self.node.memory.absence_is_believed(now),
             now,
         }
     }
@@ -294,7 +271,7 @@ impl Agent {
                     state,
                     reason: reason.to_owned(),
                     message,
-                    container: last_container(task),
+                    container: rows::last_container(task),
                     ended_unix_millis: unix_millis(),
                 };
                 self.begin(Begin::Refuse(accepted.clone(), outcome), accepted);
@@ -308,66 +285,28 @@ impl Agent {
 
     /// Gives a task an owner.
     fn begin(&mut self, begin: Begin, accepted: Accepted) {
-        let uid = accepted.uid.clone();
-        let record = match self.records.get(&uid) {
+        let record = match self.records.get(&accepted.uid) {
             Some(task) => Record::Present(Arc::clone(task)),
             None if self.complete => Record::Missing,
             None => Record::Unknown,
         };
-        let (inbox, outbox) = watch::channel(record);
-        let standing = Arc::new(Standing::new(&begin));
-        // Held from now on, and not from when the owner gets its turn.
-        let holds = Holds::take(&self.node, &accepted);
-        let node = Arc::clone(&self.node);
-        let owned = task::own(node, begin, holds, outbox, Arc::clone(&standing));
-        let owned = Box::pin(owned);
-        let handle = self.running.spawn({
-            let uid = uid.clone();
-            async move {
-                let left = owned.await;
-                if let Err(err) = &left {
-                    log_unusable(&uid, err);
-                    tokio::time::sleep(OWNER_RETRY).await;
-                }
-                (uid, left)
-            }
-        });
-        self.uid_of.insert(handle.id(), uid.clone());
-        self.node.idle.store(false, Ordering::Release);
-        self.owners.insert(uid, Owner { accepted, inbox, standing });
+        self.owners.begin(begin, accepted, record);
     }
 
-    fn owner_ended(&mut self, ended: Result<(Id, (String, io::Result<Left>)), JoinError>) {
-        let (uid, left) = match ended {
-            Ok((id, (uid, left))) => {
-                self.uid_of.remove(&id);
-                (uid, left)
-            }
-            Err(err) => {
-                let Some(uid) = self.uid_of.remove(&err.id()) else { return };
+    fn owner_ended(&mut self, uid: String, left: Option<Left>) {
+        let Some(left) = left else {
+            if let Err(err) = self.adopt_from_disk(&uid) {
                 let error = &err as &dyn std::error::Error;
-                tracing::error!(error, uid, "an owner panicked; another adopts its task");
-                (uid, Err(io::Error::other("panic")))
+                tracing::error!(error, uid, "a task's directory cannot be read");
+                self.unreadable.insert(uid);
             }
+            return;
         };
-        self.owners.remove(&uid);
-        self.node.idle.store(self.owners.is_empty(), Ordering::Release);
-        match left {
-            Ok(left) => {
-                if left == Left::Sandbox {
-                    self.sandboxes.insert(uid.clone(), unix_millis());
-                }
-                if self.records.contains_key(&uid) {
-                    self.settled.insert(uid);
-                }
-            }
-            Err(_) => {
-                if let Err(err) = self.adopt_from_disk(&uid) {
-                    let error = &err as &dyn std::error::Error;
-                    tracing::error!(error, uid, "a task's directory cannot be read");
-                    self.unreadable.insert(uid);
-                }
-            }
+        if left == Left::Sandbox {
+            self.sandboxes.insert(uid.clone(), unix_millis());
+        }
+        if self.records.contains_key(&uid) {
+            self.settled.insert(uid);
         }
     }
 
@@ -435,10 +374,10 @@ impl Agent {
 
     fn collect_volumes(&mut self) {
         // Without the records nobody can say who may still come.
-        if !self.complete || !self.memory.absence_is_believed(unix_millis()) {
+        if !self.complete || !self.node.memory.absence_is_believed(unix_millis()) {
             return;
         }
-        let owned = self.owners.values().filter_map(|owner| owner.accepted.spec.owner.as_ref());
+        let owned = self.owners.accepted().filter_map(|accepted| accepted.spec.owner.as_ref());
         let placed = self.records.values().filter_map(|task| task.spec.owner.as_ref());
         let used = owned.chain(placed).map(|owner| owner.framework_uid.clone()).collect();
         self.chores.collect_volumes(&used);
@@ -446,61 +385,16 @@ impl Agent {
 
     fn name_of(&self, uid: &str) -> String {
         match self.owners.get(uid) {
-            Some(owner) => format!("{}/{}", owner.accepted.namespace, owner.accepted.name),
+            Some(accepted) => format!("{}/{}", accepted.namespace, accepted.name),
             None => uid.to_owned(),
         }
     }
 
     /// Ids of the runs that somebody here looks after.
     fn known_runs(&self) -> BTreeSet<String> {
-        let owned = self.owners.values();
-        owned.map(|owner| crate::node::run_id(&owner.accepted.uid, owner.accepted.run)).collect()
+        let owned = self.owners.accepted();
+        owned.map(|accepted| run_id(&accepted.uid, accepted.run)).collect()
     }
-}
-
-fn log_unusable(uid: &str, err: &io::Error) {
-    let error = err as &dyn std::error::Error;
-    tracing::error!(error, uid, "a task's directory cannot be used");
-}
-
-fn tell(owner: &Owner, record: Record) {
-    owner.inbox.send_if_modified(|known| {
-        let changed = *known != record;
-        *known = record;
-        changed
-    });
-}
-
-/// A record whose task is known here, as decisions need it.
-fn known_row(task: &Task) -> Row {
-    Row {
-        terminal: report::is_terminal(task),
-        deleting: report::is_deleting(task),
-        held: report::is_held(task),
-        ..Row::default()
-    }
-}
-
-/// A record of which nothing is here.
-fn new_row(uid: &str, task: &Task) -> Row {
-    let faults = if crate::directory::is_usable_uid(uid) {
-        validate::task_spec(&task.spec).iter().map(ToString::to_string).collect()
-    } else {
-        vec!["metadata.uid: it cannot be the name of a directory".to_owned()]
-    };
-    let container = task.status.as_ref().and_then(|status| status.containers.first());
-    Row {
-        epoch: task.spec.placement.as_ref().map(|placement| placement.epoch),
-        resources: millis(&task.spec.resources),
-        faults,
-        has_run: container.is_some_and(|container| container.started_at.is_some()),
-        ..known_row(task)
-    }
-}
-
-/// What the record knows of its container, kept where this agent knows no better.
-fn last_container(task: &Task) -> Option<meseta_crds::task::ContainerStatus> {
-    task.status.as_ref().and_then(|status| status.containers.first().cloned())
 }
 
 /// Where an agent that listens at `listening` is reached.

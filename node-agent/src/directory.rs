@@ -71,7 +71,8 @@ impl Directory {
             let path = path.to_owned();
             move |source| Error::Io { path, source }
         };
-        make_private(path).map_err(failed(path))?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(failed(path))?;
         let root = fs::canonicalize(path).map_err(failed(path))?;
         let lock = lock(&root)?;
         let directory = Self { root, _lock: lock, temporaries: AtomicU64::new(0) };
@@ -234,12 +235,16 @@ pub(crate) fn names(path: &Path) -> io::Result<Vec<OsString>> {
     }
 }
 
-/// Makes a directory for the agent alone; one that exists is kept as it is.
+/// Makes a directory for the agent alone; one that exists is kept as it is. The one it is in must
+/// exist: a task whose directory was removed meanwhile does not get another.
 ///
 /// # Errors
 /// The file system refused.
 pub(crate) fn make_private(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made,
+    }
 }
 
 fn lock(root: &Path) -> Result<File, Error> {
@@ -272,6 +277,19 @@ mod tests {
         drop(directory);
         Directory::open(root.path()).unwrap();
         assert!(!half.exists());
+    }
+
+    #[test]
+    fn what_was_removed_is_not_made_again_in_passing() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = Directory::open(root.path()).unwrap();
+        let task = directory.task("uid-1");
+        make_private(task.path()).unwrap();
+        make_private(task.path()).unwrap();
+        directory.discard(task.path()).unwrap();
+        assert!(make_private(&task.run(0)).is_err());
+        assert!(!task.exists());
+        directory.discard(task.path()).unwrap();
     }
 
     #[test]

@@ -147,7 +147,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     if !is_agent_name(&config.name) {
         return Err(Error::Name(config.name));
     }
-    let (node, memory) = prepare(client, &config).await?;
+    let node = prepare(client, &config).await?;
     let fingerprint = Fingerprint::take(&config, &node);
     let server = LogServer::bind(
         config.listen,
@@ -163,7 +163,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     let (facts, facts_told) = watch::channel(Facts {
         disk: Disk::look(node.directory.root()),
         orphans: Vec::new(),
-        seen_epoch: memory.seen_epoch(),
+        seen_epoch: node.memory.seen_epoch(),
     });
     let (known, known_store) = watch::channel(false);
     let capacity = task::request::millis(&fingerprint.capacity);
@@ -185,16 +185,15 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
         }
     });
     parts.spawn({
-        let (node, memory) = (Arc::clone(&node), Arc::clone(&memory));
+        let node = Arc::clone(&node);
         async move {
             let (addresses, facts) = (vec![address], facts_told);
-            let registration =
-                Registration { node: &node, memory: &memory, fingerprint, addresses, facts, known };
+            let registration = Registration { node: &node, fingerprint, addresses, facts, known };
             registration.run().await;
             "the registration".to_owned()
         }
     });
-    let agent = Agent::find(Arc::clone(&node), memory, capacity, facts);
+    let agent = Agent::find(Arc::clone(&node), capacity, facts);
     let agent = agent.map_err(|err| Error::Directory(err.into()))?;
     parts.spawn(async move {
         agent.run(known_store).await;
@@ -218,7 +217,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     }
 }
 
-async fn prepare(client: Client, config: &Config) -> Result<(Arc<Node>, Arc<Memory>), Error> {
+async fn prepare(client: Client, config: &Config) -> Result<Arc<Node>, Error> {
     let path = config.data_dir.clone();
     let directory = blocking(move || Directory::open(&path)).await;
     let directory = Arc::new(directory.map_err(|err| Error::Directory(err.into()))?);
@@ -228,6 +227,7 @@ async fn prepare(client: Client, config: &Config) -> Result<(Arc<Node>, Arc<Memo
     let node = Node {
         name: config.name.clone(),
         client,
+        memory,
         images: Images::new(Arc::clone(&directory)),
         volumes: Volumes::new(Arc::clone(&directory)),
         shim: config.shim.clone(),
@@ -242,7 +242,7 @@ async fn prepare(client: Client, config: &Config) -> Result<(Arc<Node>, Arc<Memo
         launches: Semaphore::new(LAUNCHES_AT_ONCE),
         directory,
     };
-    Ok((Arc::new(node), Arc::new(memory)))
+    Ok(Arc::new(node))
 }
 
 /// Whether `name` is a DNS name, and so a file name that leads nowhere else.

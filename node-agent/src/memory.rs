@@ -31,6 +31,9 @@ struct Known {
     agent_version: u64,
     seen_epoch: i64,
     store_changed_unix_millis: Option<i64>,
+    /// Whether this process has seen that the store is the one that is remembered.
+    #[serde(skip)]
+    confirmed: bool,
 }
 
 impl Memory {
@@ -56,7 +59,7 @@ impl Memory {
     pub(crate) fn absence_is_believed(&self, now: i64) -> bool {
         let doubt = i64::try_from(DOUBT.as_millis()).unwrap_or(i64::MAX);
         let known = self.lock();
-        known.agent_uid.is_some()
+        known.confirmed
             && known.store_changed_unix_millis.is_none_or(|changed| now - changed > doubt)
     }
 
@@ -78,8 +81,10 @@ impl Memory {
     /// Whether the agent's own record is an older version than one that was seen before. A server that
     /// lags shows that for a moment; a restored store shows it for good.
     pub(crate) fn goes_back(&self, uid: &str, version: u64) -> bool {
-        let known = self.lock();
-        known.agent_uid.as_deref() == Some(uid) && version < known.agent_version
+        let mut known = self.lock();
+        let goes_back = known.agent_uid.as_deref() == Some(uid) && version < known.agent_version;
+        known.confirmed &= !goes_back;
+        goes_back
     }
 
     /// Takes note of the agent's own record. Whether it shows that the store is another than before.
@@ -91,6 +96,7 @@ impl Memory {
         let mut known = self.lock();
         let same = known.agent_uid.as_deref() == Some(uid);
         if same && version == known.agent_version {
+            known.confirmed = true;
             return Ok(false);
         }
         let changed = known.agent_uid.is_some() && (!same || version < known.agent_version);
@@ -103,6 +109,7 @@ impl Memory {
             } else {
                 known.store_changed_unix_millis
             },
+            confirmed: true,
         };
         match meseta_shim_api::write(&self.path, &recognised) {
             Err(err) if changed || !same => return Err(err),
@@ -132,6 +139,11 @@ mod tests {
 
         let memory = Memory::open(path).unwrap();
         assert_eq!(memory.seen_epoch(), 7);
+        assert!(!memory.absence_is_believed(0), "this process has not seen the store yet");
+        assert!(!memory.recognise("a", 12, 0).unwrap());
+        assert!(memory.absence_is_believed(0));
+        assert!(memory.goes_back("a", 11));
+        assert!(!memory.absence_is_believed(0), "not while that is looked into");
         assert!(memory.recognise("a", 11, 1000).unwrap(), "it went back");
         assert_eq!(memory.seen_epoch(), 0);
         assert!(!memory.absence_is_believed(1000));

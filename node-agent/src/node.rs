@@ -12,6 +12,7 @@ use crate::cgroup::Cgroups;
 use crate::directory::Directory;
 use crate::images::Images;
 use crate::logs::Outputs;
+use crate::memory::Memory;
 use crate::run_watch::RunWatch;
 use crate::volumes::Volumes;
 
@@ -30,6 +31,8 @@ pub(crate) struct Node {
     pub(crate) client: Client,
     /// The agent's directory, locked for as long as anything works in it.
     pub(crate) directory: Arc<Directory>,
+    /// What is remembered of the cluster.
+    pub(crate) memory: Memory,
     /// The program `meseta-shim`.
     pub(crate) shim: PathBuf,
     /// Paths of the host that no task sees: the agent's own directory among them.

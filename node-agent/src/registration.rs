@@ -20,7 +20,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::fingerprint::{Disk, Fingerprint};
-use crate::memory::Memory;
 use crate::node::{Node, unix_millis};
 use crate::report::{Backoff, WriteError, request};
 
@@ -47,7 +46,6 @@ pub(crate) struct Facts {
 /// Keeps the agent's record.
 pub(crate) struct Registration<'a> {
     pub(crate) node: &'a Node,
-    pub(crate) memory: &'a Memory,
     pub(crate) fingerprint: Fingerprint,
     /// Where control planes reach the agent.
     pub(crate) addresses: Vec<String>,
@@ -132,14 +130,14 @@ impl Registration<'_> {
         let Some(agent) = record else { return true };
         let uid = agent.uid().unwrap_or_default();
         let version = agent.resource_version().unwrap_or_default().parse().unwrap_or_default();
-        if self.memory.goes_back(&uid, version) {
+        if self.node.memory.goes_back(&uid, version) {
             let since = goes_back_since.get_or_insert_with(Instant::now);
             if since.elapsed() < GOES_BACK_PATIENCE {
                 return false;
             }
         }
         *goes_back_since = None;
-        match self.memory.recognise(&uid, version, unix_millis()) {
+        match self.node.memory.recognise(&uid, version, unix_millis()) {
             Ok(changed) => {
                 if changed {
                     tracing::warn!(

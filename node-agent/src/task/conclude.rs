@@ -7,8 +7,9 @@
 //!                             (record being deleted: the whole directory first)
 //! ```
 //!
-//! A record that is missing is waited for: it may come back. After [`ORPHAN_KEPT`] nobody is expected
-//! any more, and what is left of the task, which runs no longer, goes.
+//! Nothing runs any more here, so a record that is missing is taken for deleted as soon as absence
+//! is believed ([`crate::memory`]). Until then it is waited for: it may come back. After
+//! [`ORPHAN_KEPT`] nobody is expected any more.
 
 use std::io;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ use crate::shim_client;
 pub(crate) const ORPHAN_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// What tells of a run that is over; the rest of its directory goes.
 const KEPT: [&str; 4] = [RUN_FILE, CHECKPOINT_FILE, EXIT_FILE, LOG_FILE];
+/// Time between two looks whether a missing record is believed to be deleted.
+const DOUBT_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a shim may take to leave after it was acknowledged: it only removes its socket.
 const SHIM_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -81,17 +84,20 @@ pub(super) async fn conclude(node: &Arc<Node>, life: Life, mut mirror: Mirror) -
             Record::Missing | Record::Unknown if !directory.exists() => return Left::Nothing,
             Record::Missing => {
                 finish(&mut cleaning, &mut cleaned).await;
-                let age = unix_millis().saturating_sub(outcome.ended_unix_millis);
+                let now = unix_millis();
+                let age = now.saturating_sub(outcome.ended_unix_millis);
                 let age = Duration::from_millis(u64::try_from(age).unwrap_or(0));
-                match ORPHAN_KEPT.checked_sub(age) {
-                    Some(left) if !left.is_zero() => Next::WaitLong(left),
-                    _ if remove_directory(node, accepted).await => return Left::Nothing,
-                    _ => Next::Wait,
+                if !node.memory.absence_is_believed(now) && age < ORPHAN_KEPT {
+                    Next::WaitLong
+                } else if remove_directory(node, accepted).await {
+                    return Left::Nothing;
+                } else {
+                    Next::Wait
                 }
             }
             Record::Unknown => {
                 finish(&mut cleaning, &mut cleaned).await;
-                Next::WaitLong(ORPHAN_KEPT)
+                Next::WaitLong
             }
         };
         let pause = match next {
@@ -100,7 +106,7 @@ pub(super) async fn conclude(node: &Arc<Node>, life: Life, mut mirror: Mirror) -
                 continue;
             }
             Next::Wait => backoff.next(),
-            Next::WaitLong(pause) => pause,
+            Next::WaitLong => DOUBT_INTERVAL,
         };
         beside(&mut cleaning, &mut cleaned, async {
             tokio::select! {
@@ -118,8 +124,8 @@ enum Next {
     Again,
     /// The step has to be tried again.
     Wait,
-    /// Nothing is to be done for so long.
-    WaitLong(Duration),
+    /// Nothing can be done before more is known.
+    WaitLong,
 }
 
 /// Does `work` while the cleaning goes on: neither waits for the other.

@@ -343,27 +343,13 @@ impl Life {
     }
 
     fn lost(&mut self, reason: &str, message: &str, now: i64) -> Vec<Effect> {
-        let started = match &self.state {
-            State::Running(program) => Some(program.started),
-            State::Staging
-            | State::Starting { .. }
-            | State::Waiting { .. }
-            | State::Stopping { .. }
-            | State::Ended(_) => None,
-        };
+        let started = self.state.program().map(|program| program.started);
         let outcome = outcome::unknown(&self.accepted, reason, message, started, now);
         self.end(outcome)
     }
 
     fn stop(&mut self, cause: StopCause, kill_unix_millis: i64) -> Vec<Effect> {
-        let program = match &self.state {
-            State::Running(program) => Some(*program),
-            State::Staging
-            | State::Starting { .. }
-            | State::Waiting { .. }
-            | State::Stopping { .. }
-            | State::Ended(_) => None,
-        };
+        let program = self.state.program();
         let stop = Stop { cause, kill_unix_millis };
         self.state = State::Stopping { stop, program, force: Force::Asked };
         vec![Effect::RememberStop(stop), Effect::Terminate]
@@ -376,14 +362,7 @@ impl Life {
 
     fn deadline(&self) -> Option<i64> {
         let seconds = self.accepted.spec.active_deadline_seconds?;
-        let running = match &self.state {
-            State::Running(program) => Some(program.started),
-            State::Staging
-            | State::Starting { .. }
-            | State::Waiting { .. }
-            | State::Stopping { .. }
-            | State::Ended(_) => None,
-        };
+        let running = self.state.program().map(|program| program.started);
         let first = self.accepted.first_started_unix_millis.or(running)?;
         Some(first.saturating_add(seconds.saturating_mul(1000)))
     }
@@ -403,6 +382,18 @@ fn restart_delay_millis(restart: u32) -> i64 {
 }
 
 impl State {
+    /// The program that runs, unless it was asked to end.
+    fn program(&self) -> Option<Program> {
+        match self {
+            Self::Running(program) => Some(*program),
+            Self::Staging
+            | Self::Starting { .. }
+            | Self::Waiting { .. }
+            | Self::Stopping { .. }
+            | Self::Ended(_) => None,
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
             Self::Staging => "staging",

@@ -69,3 +69,29 @@ async fn a_silent_server_is_told_everything_when_it_is_back() {
     assert_eq!((state_of(&ended), code_of(&ended)), (TaskState::Failed, Some(4)));
     machine.until_nothing_left(1).await;
 }
+
+#[tokio::test]
+async fn what_ended_and_whose_record_was_deleted_meanwhile_leaves_nothing() {
+    let cluster = Cluster::start().await;
+    let mut machine = Machine::start(&cluster).await;
+    let uid = uid_of(&cluster.place(&machine.name, "gone", script(WAIT)).await);
+    cluster.until_state("gone", TaskState::Running).await;
+    machine.kill_agent().await;
+    // Somebody takes the finalizer away by force, and the record goes.
+    let free = serde_json::json!({"metadata": {"finalizers": null}});
+    let free = kube::api::Patch::Merge(&free);
+    cluster.tasks().patch("gone", &kube::api::PatchParams::default(), &free).await.unwrap();
+    cluster.delete("gone").await;
+    cluster.until_gone("gone").await;
+    machine.start_agent(&cluster);
+    cluster
+        .until_agent(&machine.name, |agent| {
+            let conditions = agent.status.as_ref().map(|status| status.conditions.as_slice());
+            get(conditions.unwrap_or_default(), kind::READY)
+                .is_some_and(|ready| ready.message.contains("default/gone"))
+        })
+        .await;
+    // It runs on, and ends by itself; then there is nobody to tell.
+    std::fs::write(machine.task_directory(&uid).join("sandbox/work/go"), "").unwrap();
+    machine.until_nothing_left(0).await;
+}
