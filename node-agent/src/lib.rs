@@ -14,7 +14,7 @@
 //!
 //! It never calls libcontainer itself: each container has a shim, a process of its own that the
 //! agent finds again through its directory. What the agent must know after its own death is on the
-//! disk before it acts ([`checkpoint`], [`directory`]); what the records must know is derived from
+//! disk before it acts (`checkpoint`, `directory`); what the records must know is derived from
 //! there and written until it stands there.
 //!
 //! **Invariants**
@@ -22,7 +22,7 @@
 //! - Absence never kills: a missing record, a silent API server, an unreadable file end no container.
 //! - Nothing of a task is left when its record is free of the agent's finalizer, except its sandbox,
 //!   which goes with the record.
-//! - Whatever a workload or an image can influence on the host goes through [`beneath`].
+//! - Whatever a workload or an image can influence on the host goes through `beneath`.
 
 mod agent;
 mod beneath;

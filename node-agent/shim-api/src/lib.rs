@@ -25,6 +25,10 @@
 //! nobody's child then, in the control group `shims` beside its container's group, which the agent
 //! removes when it has no shims any more.
 //!
+//! A shim finds its files by the path it was given, and makes nothing before its first checkpoint is
+//! written. So an agent that renames a directory without a checkpoint knows that nothing will be
+//! started from it, even if a shim is on its way.
+//!
 //! A container never outlives its shim: the kernel ends it with SIGKILL. Of a shim that was killed
 //! the agent has to remove the container's control group, [`STATE_DIR`], [`SOCKET_FILE`] and
 //! temporary files; its mounts are gone with it. A shim that gets SIGTERM ends its container with

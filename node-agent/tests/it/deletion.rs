@@ -85,6 +85,38 @@ async fn a_task_that_is_deleted_before_its_agent_comes_is_never_run() {
 }
 
 #[tokio::test]
+async fn a_deletion_while_an_image_is_unpacked_starts_nothing() {
+    let cluster = Cluster::start().await;
+    let machine = Machine::start(&cluster).await;
+    let mut image = crate::layouts::Image::userland();
+    // Enough to be in the middle of it.
+    let content = vec![b'x'; 256 * 1024];
+    for layer in 0..20 {
+        image.layer(|archive| {
+            for number in 0..20 {
+                let path = format!("large/{layer}-{number}");
+                crate::layouts::file(archive, &path, 0o644, &content);
+            }
+        });
+    }
+    let container = json!({"image": image.reference(), "command": ["/bin/sh", "-c", "true"]});
+    let spec = json!({"containers": [container]});
+    for round in 0..4 {
+        let name = format!("unpacked-{round}");
+        let uid = uid_of(&cluster.place(&machine.name, &name, spec.clone()).await);
+        crate::eventually(|| {
+            let begun = machine.task_directory(&uid).exists();
+            async move { if begun { Ok(()) } else { Err("not accepted".to_owned()) } }
+        })
+        .await;
+        tokio::time::sleep(std::time::Duration::from_millis(round * 15)).await;
+        cluster.delete(&name).await;
+        cluster.until_gone(&name).await;
+    }
+    machine.until_nothing_left(0).await;
+}
+
+#[tokio::test]
 async fn a_task_that_was_given_up_is_ended_when_its_agent_is_back() {
     let cluster = Cluster::start().await;
     let mut machine = Machine::start(&cluster).await;

@@ -18,7 +18,7 @@ fn task(image: &str, container: &Value) -> Value {
 async fn an_image_runs_as_its_config_says() {
     let cluster = Cluster::start().await;
     let mut machine = Machine::start(&cluster).await;
-    let mut image = Image::busybox();
+    let mut image = Image::userland();
     image.layer(|archive| {
         file(archive, "upper", 0o644, b"from above\n");
         file(archive, ".wh.lower", 0o644, b"");
@@ -52,7 +52,7 @@ async fn an_image_runs_as_its_config_says() {
 async fn what_is_wrong_with_an_image_is_named() {
     let cluster = Cluster::start().await;
     let machine = Machine::start(&cluster).await;
-    let mut image = Image::busybox();
+    let mut image = Image::userland();
     image.layer(|archive| file(archive, "f", 0o644, b"some content to be damaged"));
     let reference = image.reference();
     let blob = image.blob_path(&image.top());
@@ -60,7 +60,7 @@ async fn what_is_wrong_with_an_image_is_named() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&blob, bytes).unwrap();
-    let good = Image::busybox();
+    let good = Image::userland();
     let absent = format!("oci:{}:v2", good.path().display());
     let no_command = task(&good.reference(), &json!({"command": ["/bin/nothing"]}));
     let none_at_all = task(&good.reference(), &json!({}));
@@ -86,7 +86,7 @@ async fn links_in_the_place_of_system_directories_do_no_harm() {
     let victim = tempfile::tempdir().unwrap();
     std::fs::write(victim.path().join("ptmx"), "the host's").unwrap();
     let target = victim.path().display().to_string();
-    let mut image = Image::busybox();
+    let mut image = Image::userland();
     image.layer(|archive| {
         for name in ["dev", "proc", "sys", "mnt"] {
             link(archive, name, &target);

@@ -1,4 +1,4 @@
-//! OCI layouts with a busybox in them.
+//! OCI layouts with a small userland in them.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// A static program that is a whole userland.
-const BUSYBOX: &str = "/bin/busybox";
+/// What the tests' scripts call.
+const PROGRAMS: [&str; 5] = ["/bin/sh", "/bin/cat", "/bin/ls", "/bin/touch", "/usr/bin/id"];
 
 /// An image in a layout directory.
 pub(crate) struct Image {
@@ -21,23 +21,18 @@ pub(crate) struct Image {
 pub(crate) type Archive = tar::Builder<Vec<u8>>;
 
 impl Image {
-    /// One layer: busybox as `/bin/sh` and some applets.
-    pub(crate) fn busybox() -> Self {
+    /// One layer: a shell, some programs, and what they need of libraries, from this machine.
+    pub(crate) fn userland() -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(directory.path().join("blobs/sha256")).unwrap();
         std::fs::write(directory.path().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)
             .unwrap();
         let mut image =
             Self { directory, layers: Vec::new(), diff_ids: Vec::new(), config: json!({}) };
-        let busybox = std::fs::read(BUSYBOX)
-            .unwrap_or_else(|err| panic!("{BUSYBOX}: {err}; install busybox-static"));
         image.layer(|archive| {
-            file(archive, "bin/busybox", 0o755, &busybox);
-            for name in ["sh", "cat", "ls", "sleep", "id", "echo", "touch", "pwd"] {
-                let mut header = tar::Header::new_gnu();
-                header.set_entry_type(tar::EntryType::Symlink);
-                header.set_size(0);
-                archive.append_link(&mut header, format!("bin/{name}"), "busybox").unwrap();
+            for path in programs_and_libraries() {
+                let content = std::fs::read(&path).unwrap();
+                file(archive, path.trim_start_matches('/'), 0o755, &content);
             }
             file(archive, "etc/passwd", 0o644, b"root:x:0:0::/root:/bin/sh\napp:x:7:8::/home:\n");
             file(archive, "lower", 0o644, b"from below\n");
@@ -99,6 +94,18 @@ impl Image {
         std::fs::write(self.blob_path(&digest), bytes).unwrap();
         json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
     }
+}
+
+/// The programs, their loader and their libraries, by absolute path.
+fn programs_and_libraries() -> std::collections::BTreeSet<String> {
+    let mut paths: std::collections::BTreeSet<String> = PROGRAMS.map(str::to_owned).into();
+    for program in PROGRAMS {
+        let listed = std::process::Command::new("ldd").arg(program).output().unwrap();
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        let words = listed.split_whitespace().filter(|word| word.starts_with('/'));
+        paths.extend(words.map(str::to_owned));
+    }
+    paths
 }
 
 /// Adds a file to a layer.
