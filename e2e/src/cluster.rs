@@ -1,21 +1,24 @@
 //! A cluster of separate processes: etcd, control planes, agents.
 
+mod agent;
+mod control_plane;
 mod start;
 
-use std::path::{Path, PathBuf};
+pub use agent::Agent;
+pub use control_plane::ControlPlane;
+
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::client::Client;
-use crate::leftovers::{Leftovers, leftovers, shims, sweep};
-use crate::network::{Host, Network};
-use crate::process::{Process, run};
-use crate::programs::Programs;
+use crate::leftovers::sweep;
+use crate::network::Network;
+use crate::process::run;
 use crate::wait::await_condition;
 
 /// A debug build on a busy machine needs some seconds to its first answer.
@@ -80,35 +83,6 @@ impl Layout {
         );
         start::start(&self)
     }
-}
-
-/// One `meseta control-plane`.
-#[derive(Debug)]
-pub struct ControlPlane {
-    /// Its data directory.
-    pub data_dir: PathBuf,
-    /// Where it is reached, `https://…`.
-    pub url: String,
-    args: Vec<String>,
-    log: PathBuf,
-    host: Option<Host>,
-    process: Option<Process>,
-}
-
-/// One `meseta agent`.
-#[derive(Debug)]
-pub struct Agent {
-    /// Name of its record, unlike that of any other agent on this machine.
-    pub name: String,
-    /// Its data directory.
-    pub data_dir: PathBuf,
-    /// Its kubeconfig.
-    pub kubeconfig: PathBuf,
-    /// Its host, if it has one of its own.
-    pub host: Option<Host>,
-    args: Vec<String>,
-    log: PathBuf,
-    process: Option<Process>,
 }
 
 /// Processes that form a cluster; dropping it ends them and all that they started.
@@ -251,174 +225,9 @@ impl Drop for Cluster {
     }
 }
 
-impl ControlPlane {
-    /// Starts it (again) and waits until it answers.
-    ///
-    /// # Errors
-    /// It does not.
-    pub fn start(&mut self) -> Result<()> {
-        self.spawn()?;
-        self.await_ready()
-    }
-
-    /// Starts it (again) and does not wait.
-    ///
-    /// # Errors
-    /// The program cannot be started.
-    pub fn spawn(&mut self) -> Result<()> {
-        self.process = None;
-        let mut command = Host::command(self.host.as_ref(), &Programs::find()?.meseta);
-        command.arg("control-plane").args(&self.args);
-        self.process = Some(Process::start("control plane", &mut command, &self.log)?);
-        Ok(())
-    }
-
-    /// Waits until it answers.
-    ///
-    /// # Errors
-    /// It does not, or has ended.
-    pub fn await_ready(&mut self) -> Result<()> {
-        let kubeconfig = self.data_dir.join("kubeconfig");
-        let client = Client::new(&kubeconfig).on(self.host.as_ref());
-        let process = self.process.as_mut().context("the control plane was stopped")?;
-        let mut ended = Ok(());
-        await_condition("control plane that answers", START_DEADLINE, || {
-            ended = process.check_alive();
-            if ended.is_err() {
-                return Ok(());
-            }
-            if !kubeconfig.is_file() {
-                return Err("no kubeconfig".to_owned());
-            }
-            let answer = client.kubectl(&["get", "--raw", "/readyz", "--request-timeout=5s"]);
-            answer.map(drop).map_err(|error| format!("{error:#}"))
-        })?;
-        ended
-    }
-
-    /// Its process id.
-    ///
-    /// # Errors
-    /// It does not run.
-    pub fn pid(&self) -> Result<u32> {
-        Ok(self.process.as_ref().context("the control plane was stopped")?.pid())
-    }
-
-    /// SIGKILL.
-    pub fn kill(&mut self) {
-        self.process = None;
-    }
-
-    /// SIGTERM, and the wait for its end.
-    ///
-    /// # Errors
-    /// It does not end well.
-    pub fn stop(&mut self) -> Result<()> {
-        self.process.take().map_or(Ok(()), |mut process| process.stop(STOP_DEADLINE))
-    }
-
-    /// Sends a signal.
-    ///
-    /// # Errors
-    /// It does not run.
-    pub fn signal(&self, signal: Signal) -> Result<()> {
-        self.process.as_ref().context("the control plane was stopped")?.signal(signal)
-    }
-
-    /// Everything it printed.
-    ///
-    /// # Errors
-    /// There is no such file.
-    pub fn output(&self) -> Result<String> {
-        Ok(std::fs::read_to_string(&self.log)?)
-    }
-}
-
-impl Agent {
-    /// Starts it (again) and does not wait; [`Cluster::await_agent`] does.
-    ///
-    /// # Errors
-    /// The program cannot be started.
-    pub fn spawn(&mut self) -> Result<()> {
-        self.process = None;
-        let mut command = Host::command(self.host.as_ref(), &Programs::find()?.meseta);
-        command.arg("agent").args(&self.args);
-        self.process = Some(Process::start(&self.name, &mut command, &self.log)?);
-        Ok(())
-    }
-
-    /// Its process id.
-    ///
-    /// # Errors
-    /// It does not run.
-    pub fn pid(&self) -> Result<u32> {
-        Ok(self.process.as_ref().context("the agent was stopped")?.pid())
-    }
-
-    /// SIGKILL of the agent alone; its shims and containers go on.
-    pub fn kill(&mut self) {
-        self.process = None;
-    }
-
-    /// SIGTERM, and the wait for its end.
-    ///
-    /// # Errors
-    /// It does not end well.
-    pub fn stop(&mut self) -> Result<()> {
-        self.process.take().map_or(Ok(()), |mut process| process.stop(STOP_DEADLINE))
-    }
-
-    /// Sends a signal.
-    ///
-    /// # Errors
-    /// It does not run.
-    pub fn signal(&self, signal: Signal) -> Result<()> {
-        self.process.as_ref().context("the agent was stopped")?.signal(signal)
-    }
-
-    /// What is there of its containers.
-    #[must_use]
-    pub fn leftovers(&self) -> Leftovers {
-        leftovers(&self.name, &self.data_dir)
-    }
-
-    /// Waits until nothing is there of its containers.
-    ///
-    /// # Errors
-    /// Something stays; the message says what.
-    pub fn await_nothing_left(&self) -> Result<()> {
-        await_condition("clean agent", START_DEADLINE, || {
-            let found = self.leftovers();
-            if found.is_empty() { Ok(()) } else { Err(found.to_string()) }
-        })
-    }
-
-    /// Pids of its shims.
-    #[must_use]
-    pub fn shims(&self) -> Vec<u32> {
-        shims(&self.data_dir)
-    }
-
-    /// Everything it printed.
-    ///
-    /// # Errors
-    /// There is no such file.
-    pub fn output(&self) -> Result<String> {
-        Ok(std::fs::read_to_string(&self.log)?)
-    }
-}
-
 /// Copies a directory with all that is in it to a path that does not exist.
 fn copy(from: &Path, to: &Path) -> Result<()> {
     let mut command = Command::new("cp");
     command.args(["-a", "--"]).args([from, to]);
-    run(&mut command, None, START_DEADLINE)?.success().map(drop)
-}
-
-/// Writes the kubeconfig of an agent with the verb that operators use.
-fn write_agent_kubeconfig(plane: &ControlPlane, name: &str, output: &Path) -> Result<()> {
-    let mut command = Command::new(&Programs::find()?.meseta);
-    command.arg("agent-kubeconfig").arg("--data-dir").arg(&plane.data_dir);
-    command.args(["--name", name, "--server", &plane.url, "--output"]).arg(output);
     run(&mut command, None, START_DEADLINE)?.success().map(drop)
 }

@@ -54,8 +54,7 @@ impl fmt::Display for Leftovers {
 }
 
 /// What is there of the containers of `agent`, whose directory is `data_dir`.
-#[must_use]
-pub fn leftovers(agent: &str, data_dir: &Path) -> Leftovers {
+pub(crate) fn leftovers(agent: &str, data_dir: &Path) -> Leftovers {
     let mut directories = Vec::new();
     uid_directories(data_dir, MAX_DEPTH, &mut directories);
     Leftovers {

@@ -13,7 +13,13 @@
 //! ```
 //!
 //! The tests lie in `tests/it`, one file per promise, and run on both stores ([`StoreKind`]). A test
-//! waits for conditions ([`await_condition`]) and never for time to pass.
+//! waits for conditions ([`await_condition`]) and never for time to pass. Most of the time is waiting,
+//! so more tests at once than cores is right:
+//!
+//! ```text
+//! cargo build -p meseta -p meseta-shim
+//! cargo test -p meseta-e2e --test e2e -- --test-threads=8
+//! ```
 //!
 //! **Invariants:** whatever a cluster starts is ended when it is dropped, by the ids it made, also
 //! when the test fails; then the output of every process is printed. No test is skipped: what is
@@ -35,11 +41,10 @@ mod witness;
 pub use client::Client;
 pub use cluster::{Agent, Cluster, ControlPlane, Layout, StoreKind};
 pub use image::Image;
-pub use leftovers::{Leftovers, leftovers};
+pub use leftovers::Leftovers;
 pub use network::{Host, Network};
 pub use observer::{Observer, Seen};
-pub use process::{Output, Process, free_port, run};
-pub use programs::Programs;
+pub use process::{Output, run};
 pub use shared::Space;
 pub use up::Up;
 pub use wait::await_condition;

@@ -21,7 +21,7 @@ const SHOWN_BYTES: u64 = 24 * 1024;
 ///
 /// Dropping it kills it.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     name: String,
     child: Child,
     log: PathBuf,
@@ -32,7 +32,7 @@ impl Process {
     ///
     /// # Errors
     /// The program cannot be started.
-    pub fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
+    pub(crate) fn start(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(log)?;
         let child = command
             .stdin(Stdio::null())
@@ -45,7 +45,7 @@ impl Process {
 
     /// Its process id.
     #[must_use]
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
@@ -53,7 +53,7 @@ impl Process {
     ///
     /// # Errors
     /// It has ended.
-    pub fn signal(&self, signal: Signal) -> Result<()> {
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         kill_process(Pid::from_child(&self.child), signal)
             .with_context(|| format!("cannot signal {}", self.name))
     }
@@ -62,7 +62,7 @@ impl Process {
     ///
     /// # Errors
     /// It has; the end of its output is in the message.
-    pub fn check_alive(&mut self) -> Result<()> {
+    pub(crate) fn check_alive(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
             Some(status) => bail!("{} ended with {status}:\n{}", self.name, end_of(&self.log)),
@@ -70,7 +70,7 @@ impl Process {
     }
 
     /// SIGKILL, and the wait for its end.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         // Fails only where it has ended already.
         drop(self.child.kill());
         drop(self.child.wait());
@@ -80,7 +80,7 @@ impl Process {
     ///
     /// # Errors
     /// It does not end in time (it is killed then), or not with 0.
-    pub fn stop(&mut self, within: Duration) -> Result<()> {
+    pub(crate) fn stop(&mut self, within: Duration) -> Result<()> {
         self.signal(Signal::TERM)?;
         match wait_within(&mut self.child, within)? {
             Some(status) => {
@@ -214,7 +214,7 @@ fn wait_within(child: &mut Child, within: Duration) -> Result<Option<ExitStatus>
 ///
 /// # Errors
 /// There is none.
-pub fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);

@@ -14,15 +14,13 @@ const FETCH_DEADLINE: Duration = Duration::from_secs(300);
 
 /// Paths of programs; all of them exist.
 #[derive(Clone, Debug)]
-pub struct Programs {
+pub(crate) struct Programs {
     /// `meseta`, from the build that made this test.
-    pub meseta: PathBuf,
-    /// `meseta-shim`, beside it.
-    pub shim: PathBuf,
+    pub(crate) meseta: PathBuf,
     /// The pinned kubectl of `scripts/tools`.
-    pub kubectl: PathBuf,
+    pub(crate) kubectl: PathBuf,
     /// The etcd server.
-    pub etcd: PathBuf,
+    pub(crate) etcd: PathBuf,
 }
 
 impl Programs {
@@ -30,7 +28,7 @@ impl Programs {
     ///
     /// # Errors
     /// One is missing; the message says how to get it.
-    pub fn find() -> Result<&'static Self> {
+    pub(crate) fn find() -> Result<&'static Self> {
         static FOUND: OnceLock<Result<Programs, String>> = OnceLock::new();
         let found = FOUND.get_or_init(|| Self::look().map_err(|error| format!("{error:#}")));
         found.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
@@ -52,9 +50,10 @@ impl Programs {
         let tools =
             run(&mut Command::new(repository().join("scripts/tools")), None, FETCH_DEADLINE)?;
         let tools = tools.success().context("cannot get kubectl")?;
+        // Found by the agent itself, where it is found here.
+        ours("meseta-shim")?;
         Ok(Self {
             meseta: ours("meseta")?,
-            shim: ours("meseta-shim")?,
             kubectl: Path::new(tools.trim()).join("kubectl"),
             etcd: etcd_bin_vendored::etcd_bin_path()
                 .context("no etcd server for this machine")?

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
 
-use super::{
-    Agent, Cluster, ControlPlane, Layout, START_DEADLINE, StoreKind, write_agent_kubeconfig,
-};
+use super::agent::write_kubeconfig;
+use super::{Agent, Cluster, ControlPlane, Layout, START_DEADLINE, StoreKind};
 use crate::network::{Host, Network};
 use crate::process::{Process, free_port, run};
 use crate::programs::Programs;
@@ -101,7 +100,7 @@ fn agent(cluster: &Cluster, number: usize, more: &[String], host: Option<Host>) 
     let name = format!("e2e-{}-{unique}", std::process::id());
     let data_dir = cluster.directory().join(format!("a{number}"));
     let kubeconfig = cluster.directory().join(format!("a{number}.kubeconfig"));
-    write_agent_kubeconfig(&cluster.control_planes[0], &name, &kubeconfig)?;
+    write_kubeconfig(&cluster.control_planes[0], &name, &kubeconfig)?;
     let (address, port) = listen(host.as_ref(), 7444)?;
     let mut args = vec![
         "--data-dir".to_owned(),

@@ -89,7 +89,9 @@ fn a_deleted_framework_leaves_nothing_behind(store: StoreKind) {
     .unwrap();
     let agent = &cluster.agents()[0];
     let running = agent.leftovers();
+    // What is looked for afterwards can be found.
     assert!(!running.processes.is_empty() && !running.cgroups.is_empty(), "{running}");
+    assert!(running.directories.len() > 5, "{running}");
 
     client.kubectl(&["delete", "framework", "all", "--timeout=60s"]).unwrap();
     agent.await_nothing_left().unwrap();

@@ -34,7 +34,7 @@ const REPORT_DEADLINE: Duration = Duration::from_secs(10);
 /// About what a short step of a task takes.
 const STEP: Duration = Duration::from_millis(120);
 /// Shims are killed at any age up to this: the longest task runs a little longer.
-const OLDEST_VICTIM: Duration = Duration::from_millis(2800);
+const OLDEST_VICTIM: Duration = Duration::from_millis(2300);
 
 /// When to kill, and in which steps the tasks were then.
 struct Kills {
