@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 
 use meseta_shim_api::Process;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::readable::Readable;
@@ -44,7 +44,8 @@ pub(crate) fn open(process: Process) -> io::Result<Option<Handle>> {
 /// Whether only its parent's interest is left of it.
 fn has_ended(pidfd: &OwnedFd) -> io::Result<bool> {
     let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
-    Ok(poll(&mut fds, Some(&Timespec::default()))? > 0)
+    // A signal to this process, such as the end of a child, says nothing about the other.
+    Ok(retry_on_intr(|| poll(&mut fds, Some(&Timespec::default())))? > 0)
 }
 
 /// Field 22 of `/proc/<pid>/stat`; `None` where there is no such process.
