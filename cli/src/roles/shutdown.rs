@@ -57,7 +57,8 @@ impl Parts {
     async fn finish(&mut self) -> Result<()> {
         let mut result = Ok(());
         while let Some(ended) = self.0.join_next().await {
-            result = result.and(ended.context("a part panicked").flatten());
+            let ended = ended.context("a part panicked").flatten();
+            result = result.and(ended);
         }
         result
     }
