@@ -11,6 +11,7 @@ use meseta_pki::CertificateAuthority;
 use meseta_serve::{Limits, serve, server_config};
 use meseta_store::Store;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -38,7 +39,7 @@ pub(super) struct Plane {
     pub(super) authority: CertificateAuthority,
     /// Where the kubeconfig of an administrator was written.
     pub(super) kubeconfig: PathBuf,
-    serving: Parts,
+    serving: JoinHandle<()>,
     /// Ends listener and API server.
     stop_serving: CancellationToken,
 }
@@ -70,12 +71,8 @@ impl Plane {
             .await
             .with_context(|| format!("cannot listen on {}", config.listen))?;
         let server = url(&listener, &config.advertised)?;
-        let mut serving = Parts::default();
         let (service, shutdown) = (api.clone(), stop_serving.clone());
-        serving.spawn("the listener", async move {
-            serve(listener, tls, Limits::default(), service, shutdown).await;
-            Ok(())
-        });
+        let serving = tokio::spawn(serve(listener, tls, Limits::default(), service, shutdown));
         let kubeconfig = config.data_dir.join("kubeconfig");
         pki::write_admin_kubeconfig(&authority, &server, &kubeconfig)?;
 
@@ -91,9 +88,9 @@ impl Plane {
     }
 
     /// Ends the listener and the API server, after everything that needs them.
-    pub(super) async fn stop(mut self) -> Result<()> {
+    pub(super) async fn stop(self) -> Result<()> {
         self.stop_serving.cancel();
-        self.serving.run(&self.stop_serving).await
+        self.serving.await.context("the listener panicked")
     }
 }
 
