@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,15 +31,67 @@ use crate::task::TaskSpec;
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "has(self.scheduler) != (has(self.taskSets) && size(self.taskSets) > 0)",
+        "message": "must have at least one set, or a `scheduler` and no sets",
+        "fieldPath": ".taskSets",
+    },
+    {
+        "rule": "has(oldSelf.scheduler) == has(self.scheduler) && (!has(self.scheduler) || self.scheduler.frameworkId == oldSelf.scheduler.frameworkId)",
+        "message": "`scheduler` must not come, go or change its `frameworkId`",
+        "fieldPath": ".scheduler",
+        "reason": "FieldValueForbidden",
+    },
+]))]
 pub struct FrameworkSpec {
     /// Path of the role whose share the tasks use, such as `eng/etl`.
     #[serde(default = "crate::framework_role::default_role")]
     #[schemars(length(min = 1, max = 253))]
     pub role: String,
     /// The sets, by name. A set starts when all sets it depends on have succeeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(length(max = 64))]
     pub task_sets: Vec<TaskSet>,
+    /// The external scheduler that decides what the framework runs, instead of sets. Written by the
+    /// gateway when the scheduler subscribes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<Scheduler>,
+}
+
+/// A scheduler outside of Meseta that subscribed over the Mesos API.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Scheduler {
+    /// The id it knows itself by, case-sensitive; immutable.
+    #[schemars(length(min = 1, max = 255))]
+    pub framework_id: String,
+    /// The roles it is offered resources for; `role` of the framework is the first of them.
+    #[schemars(length(min = 1, max = 256))]
+    pub roles: Vec<String>,
+    /// Who it authenticated as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// Seconds it may be gone before the framework is torn down.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub failover_timeout_seconds: i64,
+    /// The `FrameworkInfo` as it was sent last, in Mesos' v1 JSON.
+    #[schemars(schema_with = "crate::task::any_object")]
+    pub framework_info: serde_json::Value,
+}
+
+/// What the gateway saw of an external scheduler.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SchedulerStatus {
+    /// Whether it is subscribed.
+    #[serde(default)]
+    pub connected: bool,
+    /// When that was seen to change last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Time>,
 }
 
 /// A number of equal tasks.
@@ -113,10 +166,11 @@ pub struct FrameworkStatus {
     /// Generation of the spec this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Pending`, `Running`, `Succeeded` or `Failed`; derived from the sets, for people.
+    /// `Pending`, `Running`, `Succeeded` or `Failed`, derived from the sets; `Connected` or
+    /// `Disconnected` for an external scheduler. For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// Finished and wanted tasks, such as `4/5`.
+    /// Finished and wanted tasks, such as `4/5`; those that an external scheduler has active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
     /// One sentence for people.
@@ -129,6 +183,9 @@ pub struct FrameworkStatus {
     /// One per set of the spec, in the same order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub task_sets: Vec<TaskSetStatus>,
+    /// The external scheduler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduler: Option<SchedulerStatus>,
 }
 
 /// The tasks of one set, counted by what they do.

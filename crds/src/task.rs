@@ -46,6 +46,11 @@ use crate::quantity::ResourceList;
         "fieldPath": ".placement",
         "reason": "FieldValueForbidden",
     },
+    {
+        "rule": "has(self.executorName) != (has(self.containers) && size(self.containers) == 1)",
+        "message": "must have exactly one container, or none where `executorName` is set",
+        "fieldPath": ".containers",
+    },
 ]))]
 pub struct TaskSpec {
     /// Path of the role whose share the task uses, such as `eng/etl`.
@@ -55,8 +60,9 @@ pub struct TaskSpec {
     /// The framework, set and index this task is an incarnation of; absent for a task applied alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<TaskOwner>,
-    /// What to run; exactly one for now.
-    #[schemars(length(min = 1, max = 1))]
+    /// What to run; exactly one for now, and none in a task that an executor runs.
+    #[serde(default)]
+    #[schemars(length(max = 1))]
     pub containers: Vec<Container>,
     /// What the allocator sets aside on the agent, such as `{cpu: 500m, memory: 128Mi}`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -94,12 +100,107 @@ pub struct TaskSpec {
     /// Who placed the task; set together with `agentName`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<Placement>,
+    /// Set where the task is an executor: a program that runs other tasks of its framework on this
+    /// agent, and outlives them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executor: Option<Executor>,
+    /// The task, in the same namespace and on the same agent, whose program runs this one. Such a
+    /// task has no container of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub executor_name: Option<String>,
+    /// Set to end the task and keep its record: what is asked of the container or the executor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kill: Option<Kill>,
+    /// What a Mesos framework sent, echoed to it bit for bit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesos: Option<MesosTask>,
 }
 
 /// Seconds between SIGTERM and SIGKILL where nothing else is said.
 #[must_use]
 pub fn default_grace_seconds() -> i64 {
     30
+}
+
+/// What makes a task an executor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Executor {
+    /// Seconds between the request to shut down and the end of the container.
+    #[serde(default = "default_shutdown_grace_seconds")]
+    #[schemars(range(min = 0))]
+    pub shutdown_grace_period_seconds: i64,
+}
+
+/// Seconds an executor has to shut down where nothing else is said; as in Mesos.
+fn default_shutdown_grace_seconds() -> i64 {
+    5
+}
+
+/// A wish that a task ends. It can be made stricter by a shorter period.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Kill {
+    /// Seconds between SIGTERM and SIGKILL; those of the task where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub grace_period_seconds: Option<i64>,
+}
+
+/// What a Mesos framework sent about a task. Ids are Mesos': up to 255 bytes, case-sensitive, and
+/// reusable. Messages are in Mesos' v1 JSON.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MesosTask {
+    /// Id of the framework.
+    #[schemars(length(min = 1, max = 255))]
+    pub framework_id: String,
+    /// Id of the task; absent for an executor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub task_id: Option<String>,
+    /// Id of the executor that this is or that runs it; absent for a command task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub executor_id: Option<String>,
+    /// The `TaskInfo`; absent for an executor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_object")]
+    pub task_info: Option<serde_json::Value>,
+    /// The `ExecutorInfo`; set for an executor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_object")]
+    pub executor_info: Option<serde_json::Value>,
+    /// The `FrameworkInfo`, with its id, as it was when an executor was launched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_object")]
+    pub framework_info: Option<serde_json::Value>,
+    /// The task group that the task was launched with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<MesosGroup>,
+}
+
+/// A task's place in a Mesos task group, which its executor is given as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MesosGroup {
+    /// Name that the group's tasks have in common.
+    pub id: String,
+    /// Number of its tasks.
+    #[schemars(range(min = 1))]
+    pub size: i64,
+    /// Position of this one, from 0.
+    #[schemars(range(min = 0))]
+    pub index: i64,
+}
+
+/// Any JSON object, kept as it is.
+pub(crate) fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": true,
+    })
 }
 
 /// Which slot of which framework a task fills.
@@ -110,11 +211,14 @@ pub struct TaskOwner {
     pub framework: String,
     /// Uid of the framework, so that a namesake is never mistaken for it.
     pub framework_uid: String,
-    /// Name of the task set.
+    /// Name of the task set; empty where an external scheduler launched the task.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub task_set: String,
     /// Index in the set, from 0.
+    #[serde(default)]
     pub index: i64,
-    /// 0 for the first task of this index, one more for each replacement.
+    /// 0 for the first task of this index, or of this Mesos id; one more for each that follows.
+    #[serde(default)]
     pub incarnation: i64,
     /// Hash of the template the task was made from.
     #[serde(default)]
@@ -381,6 +485,40 @@ pub struct TaskStatus {
     /// One per container of the spec, in the same order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub containers: Vec<ContainerStatus>,
+    /// What the scheduler of a Mesos task is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesos: Option<MesosStatus>,
+}
+
+/// The status updates of a Mesos task, on their way to its scheduler.
+///
+/// The agent appends; the gateway sends the first that is not acknowledged until it is. The
+/// acknowledgement of an update is written only where something depends on it: before a terminal
+/// update is sent, when the list fills up, and for the terminal update itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MesosStatus {
+    /// In the order they are sent; those before `acknowledged` may be left out. Written by the agent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub updates: Vec<MesosUpdate>,
+    /// `uuid` of the last update whose acknowledgement was stored. Written by the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<String>,
+}
+
+/// Updates of one task that wait in its record; further ones wait on the agent's disk.
+pub const MAX_MESOS_UPDATES: usize = 32;
+
+/// One status update.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MesosUpdate {
+    /// 16 bytes, in the 36 characters of a UUID.
+    pub uuid: String,
+    /// The `TaskStatus` with its uuid, in Mesos' v1 JSON.
+    #[schemars(schema_with = "any_object")]
+    pub status: serde_json::Value,
 }
 
 /// One container as the agent saw it.
@@ -450,4 +588,12 @@ pub mod reason {
     pub const AGENT_REMOVED: &str = "AgentRemoved";
     /// Between two runs in place.
     pub const RESTARTING: &str = "Restarting";
+    /// Its scheduler asked for its end (`spec.kill`).
+    pub const KILLED_BY_SCHEDULER: &str = "KilledByScheduler";
+    /// The executor that ran it ended first.
+    pub const EXECUTOR_TERMINATED: &str = "ExecutorTerminated";
+    /// The executor did not subscribe in time.
+    pub const EXECUTOR_REGISTRATION_TIMEOUT: &str = "ExecutorRegistrationTimeout";
+    /// The executor said so.
+    pub const REPORTED_BY_EXECUTOR: &str = "ReportedByExecutor";
 }

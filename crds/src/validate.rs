@@ -143,6 +143,9 @@ pub fn admit(kind: &str, object: &mut Value, old: Option<&Value>) -> Result<(), 
         "Framework" => {
             if let Some(spec) = parse::<FrameworkSpec>(object, &mut errors) {
                 framework::check(&spec, &mut errors);
+                if let Some(old) = old.and_then(|old| part::<FrameworkSpec>(old, "spec")) {
+                    framework::check_change(&spec, &old, &mut errors);
+                }
             }
         }
         "FrameworkRole" => {
@@ -203,7 +206,15 @@ fn check_role(spec: &FrameworkRoleSpec, errors: &mut Errors) {
     if !(1..=MAX_WEIGHT).contains(&spec.weight) {
         errors.invalid("spec.weight", format!("must be from 1 to {MAX_WEIGHT}"));
     }
+    syntax::amounts("spec.guarantees", &spec.guarantees, &[], errors);
     syntax::amounts("spec.limits", &spec.limits, &[], errors);
+    for (name, guarantee) in &spec.guarantees {
+        let limit = spec.limits.get(name).and_then(|limit| limit.millis().ok());
+        if limit.zip(guarantee.millis().ok()).is_some_and(|(limit, own)| own > limit) {
+            let field = format!("spec.guarantees[{name}]");
+            errors.invalid(field, format!("must be less than or equal to `limits.{name}`"));
+        }
+    }
 }
 
 fn check_agent(spec: &AgentSpec, errors: &mut Errors) {

@@ -44,9 +44,22 @@ const ARROWS: &[Allowed] = &[
         &["meseta-planning", "meseta-runtime", "meseta-crds"],
         &["meseta-api-server", "meseta-store", "meseta-serve", "meseta-pki"],
     ),
+    allowed("meseta-mesos-wire", &[], &[]),
+    allowed(
+        "meseta-mesos-master",
+        &["meseta-mesos-wire", "meseta-crds", "meseta-runtime", "meseta-serve"],
+        &["meseta-api-server", "meseta-store", "meseta-pki", "meseta-sim"],
+    ),
+    allowed("meseta-mesos-agent", &["meseta-mesos-wire", "meseta-crds", "meseta-serve"], &[]),
     allowed(
         "meseta-node-agent",
-        &["meseta-crds", "meseta-serve", "meseta-shim-api"],
+        &[
+            "meseta-crds",
+            "meseta-serve",
+            "meseta-shim-api",
+            "meseta-mesos-agent",
+            "meseta-mesos-wire",
+        ],
         &["meseta-pki", "meseta-api-server", "meseta-store", "meseta-shim"],
     ),
     allowed("meseta-shim", &["meseta-shim-api"], &[]),
@@ -56,6 +69,9 @@ const ARROWS: &[Allowed] = &[
         &[
             "meseta-api-server",
             "meseta-crds",
+            "meseta-mesos-agent",
+            "meseta-mesos-master",
+            "meseta-mesos-wire",
             "meseta-node-agent",
             "meseta-pki",
             "meseta-planning",

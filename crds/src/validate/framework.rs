@@ -3,15 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Errors, MAX_REPLICAS, syntax, task};
-use crate::framework::{FrameworkSpec, TaskSet};
+use crate::framework::{FrameworkSpec, Scheduler, TaskSet};
 
 /// The most sets of one framework; the schema names the same.
 const MAX_SETS: usize = 64;
+/// The most roles of one scheduler; the schema names the same.
+const MAX_ROLES: usize = 256;
 
 pub(super) fn check(spec: &FrameworkSpec, errors: &mut Errors) {
     syntax::role_path("spec.role", &spec.role, errors);
-    if spec.task_sets.is_empty() {
-        errors.required("spec.taskSets", "must have at least one set");
+    match &spec.scheduler {
+        None if spec.task_sets.is_empty() => {
+            errors.required("spec.taskSets", "must have at least one set");
+        }
+        Some(_) if !spec.task_sets.is_empty() => {
+            errors.forbidden("spec.taskSets", "must be empty where there is a `scheduler`");
+        }
+        Some(scheduler) => check_scheduler(scheduler, spec, errors),
+        None => {}
     }
     errors.at_most("spec.taskSets", &spec.task_sets, MAX_SETS);
     syntax::unique(
@@ -23,6 +32,30 @@ pub(super) fn check(spec: &FrameworkSpec, errors: &mut Errors) {
         check_set(set, &format!("spec.taskSets[{index}]"), errors);
     }
     check_dependencies(&spec.task_sets, errors);
+}
+
+fn check_scheduler(scheduler: &Scheduler, spec: &FrameworkSpec, errors: &mut Errors) {
+    syntax::mesos_id("spec.scheduler.frameworkId", &scheduler.framework_id, errors);
+    errors.at_most("spec.scheduler.roles", &scheduler.roles, MAX_ROLES);
+    for (index, role) in scheduler.roles.iter().enumerate() {
+        syntax::role_path(&format!("spec.scheduler.roles[{index}]"), role, errors);
+    }
+    if scheduler.roles.first() != Some(&spec.role) {
+        errors.invalid("spec.scheduler.roles", "must begin with `spec.role`");
+    }
+    if scheduler.failover_timeout_seconds < 0 {
+        let field = "spec.scheduler.failoverTimeoutSeconds";
+        errors.invalid(field, "must be greater than or equal to 0");
+    }
+}
+
+/// A scheduler stays what it is, under the id it knows itself by.
+pub(super) fn check_change(new: &FrameworkSpec, old: &FrameworkSpec, errors: &mut Errors) {
+    let id = |spec: &FrameworkSpec| spec.scheduler.as_ref().map(|s| s.framework_id.clone());
+    if id(new) != id(old) {
+        let message = "must not come, go or change its `frameworkId`; create another framework";
+        errors.forbidden("spec.scheduler", message);
+    }
 }
 
 fn check_set(set: &TaskSet, at: &str, errors: &mut Errors) {
@@ -40,6 +73,10 @@ fn check_set(set: &TaskSet, at: &str, errors: &mut Errors) {
         ("agentName", spec.agent_name.is_some()),
         ("placement", spec.placement.is_some()),
         ("owner", spec.owner.is_some()),
+        ("executor", spec.executor.is_some()),
+        ("executorName", spec.executor_name.is_some()),
+        ("kill", spec.kill.is_some()),
+        ("mesos", spec.mesos.is_some()),
     ] {
         if set {
             errors.forbidden(format!("{at}.{name}"), "must not be set in a template");

@@ -57,6 +57,23 @@ pub(super) fn dns_subdomain(field: &str, name: &str, errors: &mut Errors) {
     }
 }
 
+/// An id of Mesos: framework, executor, task or agent.
+pub(super) fn mesos_id(field: &str, id: &str, errors: &mut Errors) {
+    /// The longest, in bytes.
+    const MAX_LENGTH: usize = 255;
+    let inside = |c: char| !c.is_control() && !matches!(c, '/' | '\\');
+    if id.is_empty() || id.len() > MAX_LENGTH || matches!(id, "." | "..") || !id.chars().all(inside)
+    {
+        errors.invalid(
+            field,
+            format!(
+                "must be from 1 to {MAX_LENGTH} bytes without `/`, `\\` and control characters, and \
+                 not `.` or `..`"
+            ),
+        );
+    }
+}
+
 /// Names of attributes: letters, digits, `-`, `_`, `.` and `/`.
 pub(super) fn attribute(field: &str, name: &str, errors: &mut Errors) {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);

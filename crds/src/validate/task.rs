@@ -39,15 +39,17 @@ pub(super) fn check(spec: &TaskSpec, at: &str, errors: &mut Errors) {
     if spec.placement.is_some() && spec.agent_name.is_none() {
         errors.forbidden(format!("{at}.placement"), "must be set together with `agentName`");
     }
+    check_mesos(spec, at, errors);
     if let Some(owner) = &spec.owner {
-        for (name, value) in [
-            ("framework", &owner.framework),
-            ("frameworkUid", &owner.framework_uid),
-            ("taskSet", &owner.task_set),
-        ] {
+        for (name, value) in
+            [("framework", &owner.framework), ("frameworkUid", &owner.framework_uid)]
+        {
             if value.is_empty() {
                 errors.required(format!("{at}.owner.{name}"), "must not be empty");
             }
+        }
+        if owner.task_set.is_empty() && spec.mesos.is_none() {
+            errors.required(format!("{at}.owner.taskSet"), "must not be empty");
         }
         for (name, value) in [("index", owner.index), ("incarnation", owner.incarnation)] {
             if value < 0 {
@@ -57,10 +59,40 @@ pub(super) fn check(spec: &TaskSpec, at: &str, errors: &mut Errors) {
     }
 }
 
+fn check_mesos(spec: &TaskSpec, at: &str, errors: &mut Errors) {
+    if let Some(name) = &spec.executor_name {
+        syntax::dns_subdomain(&format!("{at}.executorName"), name, errors);
+        if spec.executor.is_some() {
+            let message = "must not be set together with `executorName`";
+            errors.forbidden(format!("{at}.executor"), message);
+        }
+    }
+    if spec.executor.as_ref().is_some_and(|e| e.shutdown_grace_period_seconds < 0) {
+        let field = format!("{at}.executor.shutdownGracePeriodSeconds");
+        errors.invalid(field, "must be greater than or equal to 0");
+    }
+    if spec.kill.as_ref().and_then(|kill| kill.grace_period_seconds).is_some_and(|s| s < 0) {
+        let field = format!("{at}.kill.gracePeriodSeconds");
+        errors.invalid(field, "must be greater than or equal to 0");
+    }
+    let Some(mesos) = &spec.mesos else { return };
+    syntax::mesos_id(&format!("{at}.mesos.frameworkId"), &mesos.framework_id, errors);
+    for (name, id) in [("taskId", &mesos.task_id), ("executorId", &mesos.executor_id)] {
+        if let Some(id) = id {
+            syntax::mesos_id(&format!("{at}.mesos.{name}"), id, errors);
+        }
+    }
+}
+
 /// What holds for a task and for the template of one.
 pub(super) fn check_template(spec: &TaskSpec, at: &str, shared_allowed: bool, errors: &mut Errors) {
     syntax::role_path(&format!("{at}.role"), &spec.role, errors);
     match spec.containers.as_slice() {
+        [] if spec.executor_name.is_some() => {}
+        [_] if spec.executor_name.is_some() => errors.forbidden(
+            format!("{at}.containers"),
+            "must be empty where `executorName` is set: the executor runs the task",
+        ),
         [] => errors.required(format!("{at}.containers"), "must have exactly one container"),
         [_] => {}
         [_, _, ..] => errors.add(
@@ -276,6 +308,18 @@ pub(super) fn check_change(new: &TaskSpec, old: &TaskSpec, errors: &mut Errors) 
     }
     if new.role != old.role {
         errors.forbidden("spec.role", placed);
+    }
+    if new.executor != old.executor {
+        errors.forbidden("spec.executor", placed);
+    }
+    if new.executor_name != old.executor_name {
+        errors.forbidden("spec.executorName", placed);
+    }
+    if new.mesos != old.mesos {
+        errors.forbidden("spec.mesos", placed);
+    }
+    if old.kill.is_some() && new.kill.is_none() {
+        errors.forbidden("spec.kill", "must not be taken back");
     }
 }
 

@@ -69,6 +69,7 @@ pub(super) fn status(
         conditions: conditions(&verdict, &message, desired.generation, observed),
         message: Some(message),
         task_sets,
+        scheduler: None,
     }
 }
 
@@ -93,6 +94,7 @@ pub(super) fn invalid(
         conditions: conditions(&verdict, &message, generation, observed),
         message: Some(message),
         task_sets: previous.task_sets,
+        scheduler: previous.scheduler,
     }
 }
 

@@ -33,7 +33,11 @@ fn framework(text: &str) -> Framework {
         set.template.spec.containers = vec![Container::default()];
         set
     });
-    let spec = FrameworkSpec { role: "default".to_owned(), task_sets: task_sets.collect() };
+    let spec = FrameworkSpec {
+        role: "default".to_owned(),
+        task_sets: task_sets.collect(),
+        ..FrameworkSpec::default()
+    };
     let mut framework = Framework::new("job", spec);
     framework.metadata.uid = Some("u".to_owned());
     framework.metadata.generation = Some(7);

@@ -37,6 +37,7 @@ impl RoleReport {
                 let spec = FrameworkRoleSpec {
                     path,
                     weight: default_weight(),
+                    guarantees: ResourceList::new(),
                     limits: ResourceList::new(),
                 };
                 let role = FrameworkRole::new(&name, spec);

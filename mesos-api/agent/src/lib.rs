@@ -1,0 +1,1 @@
+//! The Mesos executor API: executors written for Mesos as tasks of Meseta.

@@ -1,0 +1,1 @@
+//! The Mesos scheduler API: schedulers written for Mesos as frameworks of Meseta.

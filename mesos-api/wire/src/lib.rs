@@ -1,0 +1,1 @@
+//! Mesos v1 messages, in protobuf and JSON, and the RecordIO framing.
