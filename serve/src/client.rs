@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, header};
-use http_body_util::Empty;
+use http::{Method, Request, Response, header};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -57,6 +57,31 @@ impl Client {
         server_name: &str,
         path_and_query: &str,
     ) -> Result<Response<Incoming>, Error> {
+        self.call(Method::GET, address, server_name, path_and_query, Bytes::new()).await
+    }
+
+    /// `POST path_and_query` with `body`, as [`Client::get`].
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn post(
+        &self,
+        address: &str,
+        server_name: &str,
+        path_and_query: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Error> {
+        self.call(Method::POST, address, server_name, path_and_query, body).await
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        address: &str,
+        server_name: &str,
+        path_and_query: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Error> {
         let http = |source: Box<dyn std::error::Error + Send + Sync>| Error::Http {
             address: address.to_owned(),
             source,
@@ -65,9 +90,11 @@ impl Client {
             address: address.to_owned(),
             seconds: limit.as_secs(),
         };
-        let request = Request::get(path_and_query)
+        let request = Request::builder()
+            .method(method)
+            .uri(path_and_query)
             .header(header::HOST, server_name)
-            .body(Empty::<Bytes>::new())
+            .body(Full::new(body))
             .map_err(|e| http(e.into()))?;
         let name = ServerName::try_from(server_name.to_owned()).map_err(|e| http(e.into()))?;
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, async {

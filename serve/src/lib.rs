@@ -3,7 +3,8 @@
 //! [`serve`] runs any tower service over HTTP/1.1 and HTTP/2 on a socket. Nobody is served without
 //! a certificate of the cluster's authority; what the certificate says is put into the request as
 //! an [`Identity`], and what that identity may do is the service's business. [`Client`] is the
-//! other end: a control plane calling an agent.
+//! other end: a control plane calling an agent. [`serve_plain`] is for the Mesos APIs, whose clients
+//! know neither TLS nor HTTP/2: who is served is there the service's business alone.
 //!
 //! ```text
 //!  accept ─► room for one more? ─► TLS handshake ─► first request ─► requests …
@@ -12,14 +13,17 @@
 //! ```
 //!
 //! **Invariant:** nothing a peer does not send keeps a connection for longer than a named limit,
-//! and nothing reaches a service without an identity.
+//! and nothing reaches a service of [`serve`] without an identity.
 
 mod client;
 mod listener;
+mod plain;
 mod tls;
 
 pub use client::Client;
 pub use listener::{Limits, serve};
+pub use meseta_pki::agent_server_name;
+pub use plain::serve_plain;
 pub use tls::{Identity, client_config, install_crypto_provider, server_config};
 
 /// Why TLS could not be set up, or a call did not succeed.

@@ -1,6 +1,6 @@
 //! Accepting connections and serving requests on them.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use tracing::{Instrument as _, debug, info, warn};
 
 use crate::Identity;
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How much a listener bears.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,9 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// Time that requests have to end after shutdown was asked for.
     pub drain: Duration,
+    /// Without TLS only: how long a connection may be kept without a request. Long, because clients
+    /// written for Mesos keep one for their calls and fail when it is gone.
+    pub keep_alive: Duration,
 }
 
 impl Default for Limits {
@@ -59,6 +62,7 @@ impl Default for Limits {
             max_streams: 250,
             ping_interval: Duration::from_secs(20),
             drain: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(24 * 3600),
         }
     }
 }
@@ -81,6 +85,23 @@ pub async fn serve<S, B>(
     B::Error: Into<BoxError>,
 {
     let acceptor = TlsAcceptor::from(tls);
+    let stop = shutdown.clone();
+    accept_all(listener, &limits, &shutdown, move |socket, peer| {
+        connection(socket, peer, acceptor.clone(), limits, service.clone(), stop.clone())
+    })
+    .await;
+}
+
+/// Accepts until `shutdown` and runs `connection` for each peer, at most
+/// [`Limits::max_connections`] at a time; then waits for them for [`Limits::drain`].
+pub(crate) async fn accept_all<F>(
+    listener: TcpListener,
+    limits: &Limits,
+    shutdown: &CancellationToken,
+    connection: impl Fn(TcpStream, SocketAddr) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     let room = Arc::new(Semaphore::new(limits.max_connections));
     let mut connections = JoinSet::new();
     loop {
@@ -100,8 +121,7 @@ pub async fn serve<S, B>(
                 continue;
             }
         };
-        let connection =
-            connection(socket, peer, acceptor.clone(), limits, service.clone(), shutdown.clone());
+        let connection = connection(socket, peer);
         connections.spawn(
             async move {
                 connection.await;
@@ -244,7 +264,7 @@ where
 }
 
 /// An error with its causes, on one line.
-struct Chain<'a>(&'a (dyn std::error::Error + 'static));
+pub(crate) struct Chain<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

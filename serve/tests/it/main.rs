@@ -1,6 +1,8 @@
 //! The listener over real sockets.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
+mod plain;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -89,7 +91,12 @@ async fn answer(
         reached.notify_one();
         release.notified().await;
     }
-    let identity = request.extensions().get::<Identity>().unwrap();
+    let identity = request.extensions().get::<Identity>().unwrap().clone();
+    if request.method() == http::Method::POST {
+        return Ok(Response::new(Full::new(
+            request.into_body().collect().await.unwrap().to_bytes(),
+        )));
+    }
     let text = format!("{} {} {:?}", identity.user, identity.groups.join(","), request.version());
     Ok(Response::new(Full::new(Bytes::from(text))))
 }
@@ -114,6 +121,15 @@ async fn the_service_sees_who_the_certificate_names() {
     let server = Server::start(Limits::default()).await;
     let answer = server.get(&server.client_of(&server.ca), "/").await.unwrap();
     assert_eq!(answer, "ann readers HTTP/1.1");
+}
+
+#[tokio::test]
+async fn a_posted_body_reaches_the_service() {
+    let server = Server::start(Limits::default()).await;
+    let address = server.address.to_string();
+    let client = server.client_of(&server.ca);
+    let answer = client.post(&address, "localhost", "/", Bytes::from_static(b"hello")).await;
+    assert_eq!(text(answer.unwrap()).await, "hello");
 }
 
 #[tokio::test]

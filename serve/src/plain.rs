@@ -1,0 +1,271 @@
+//! HTTP/1.1 without TLS, for clients that speak nothing else.
+//!
+//! hyper's own timeout of a request head also ends idle connections, so the times are kept here:
+//!
+//! ```text
+//!  accepted ─┐ [header_read]      ┌─ first byte of the next head
+//!            ▼                    ▼ [header_read]
+//!          head ─► request ─► idle [keep_alive]
+//!                  no limit: a stream lives until one side ends it
+//! ```
+//!
+//! **Invariants:** each frame of a response's body is one chunk. `Connection: close` in a request
+//! ends the connection after its response, never within it.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tower::{Service, ServiceExt as _};
+use tracing::debug;
+
+use crate::Limits;
+use crate::listener::{BoxError, Chain, accept_all};
+
+/// hyper refuses smaller buffers for a request's head.
+const LEAST_HEADER_BYTES: usize = 8 * 1024;
+
+/// Serves until `shutdown`, then finishes what runs within [`Limits::drain`] and returns.
+///
+/// Each request carries the caller's [`SocketAddr`] as an extension. A service that answers with
+/// streams should end them at shutdown. Dropping the future cuts all connections at once.
+pub async fn serve_plain<S, B>(
+    listener: TcpListener,
+    limits: Limits,
+    service: S,
+    shutdown: CancellationToken,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let stop = shutdown.clone();
+    accept_all(listener, &limits, &shutdown, move |socket, peer| {
+        connection(socket, peer, limits, service.clone(), stop.clone())
+    })
+    .await;
+}
+
+async fn connection<S, B>(
+    socket: TcpStream,
+    peer: SocketAddr,
+    limits: Limits,
+    service: S,
+    shutdown: CancellationToken,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    // Events are small writes that must not wait for each other.
+    if let Err(error) = socket.set_nodelay(true) {
+        return debug!(%peer, %error, "peer gone before its first request");
+    }
+    let progress = Arc::new(Progress::new());
+    let io = TokioIo::new(Watched { socket, progress: Arc::clone(&progress) });
+    let answer = service_fn({
+        let progress = Arc::clone(&progress);
+        move |request| respond(service.clone(), request, peer, progress.begin())
+    });
+    let header_bytes = usize::try_from(limits.max_header_bytes).expect("usize has 32 bits");
+    let mut http = http1::Builder::new();
+    http.max_buf_size(header_bytes.max(LEAST_HEADER_BYTES));
+    let mut connection = pin!(http.serve_connection(io, answer));
+    // What is late is seen half a limit later at most.
+    let mut look =
+        tokio::time::interval(limits.header_read_timeout.max(Duration::from_millis(2)) / 2);
+    let mut draining = false;
+    let ended = loop {
+        tokio::select! {
+            ended = poll_fn(|cx| connection.as_mut().poll(cx)) => break ended,
+            _ = look.tick() => if progress.is_late(&limits) {
+                return debug!(%peer, "no request came in time");
+            },
+            () = shutdown.cancelled(), if !draining => {
+                draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%peer, error = %Chain(&error), "connection ended");
+    }
+}
+
+async fn respond<S, B>(
+    service: S,
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+    running: Running,
+) -> Result<Response<Answer<B>>, BoxError>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+{
+    let begun = Instant::now();
+    let logged = tracing::enabled!(tracing::Level::DEBUG)
+        .then(|| (request.method().clone(), request.uri().clone()));
+    request.extensions_mut().insert(peer);
+    let response = service.oneshot(request).await.map_err(Into::into);
+    if let Some((method, uri)) = logged {
+        let status = response.as_ref().map_or(0, |response| response.status().as_u16());
+        let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+        debug!(%method, %uri, %peer, status, micros, "served");
+    }
+    Ok(response?.map(|body| Answer { body: Box::pin(body), _running: running }))
+}
+
+/// What a connection is doing, and since when.
+struct Progress(Mutex<State>);
+
+struct State {
+    /// Requests whose answer has not ended.
+    running: usize,
+    /// Whether a byte of the next head, or no request at all, has come yet.
+    reading_head: bool,
+    /// Since when one of the two is so.
+    since: Instant,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self(Mutex::new(State { running: 0, reading_head: true, since: Instant::now() }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(self: &Arc<Self>) -> Running {
+        let mut state = self.lock();
+        state.running += 1;
+        state.reading_head = false;
+        Running(Arc::clone(self))
+    }
+
+    fn bytes_came(&self) {
+        let mut state = self.lock();
+        if state.running == 0 && !state.reading_head {
+            state.reading_head = true;
+            state.since = Instant::now();
+        }
+    }
+
+    fn is_late(&self, limits: &Limits) -> bool {
+        let state = self.lock();
+        let limit = if state.reading_head { limits.header_read_timeout } else { limits.keep_alive };
+        state.running == 0 && state.since.elapsed() >= limit
+    }
+}
+
+/// One request, from its head to the end of its answer.
+struct Running(Arc<Progress>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.running = state.running.saturating_sub(1);
+        state.since = Instant::now();
+    }
+}
+
+/// A response's body that says when it has ended.
+struct Answer<B> {
+    body: Pin<Box<B>>,
+    _running: Running,
+}
+
+impl<B: Body> Body for Answer<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.body.as_mut().poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A socket that tells of the first byte of each head.
+struct Watched {
+    socket: TcpStream,
+    progress: Arc<Progress>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.progress.bytes_came();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(context, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+}
