@@ -51,6 +51,18 @@ use crate::quantity::ResourceList;
         "message": "must have exactly one container, or none where `executorName` is set",
         "fieldPath": ".containers",
     },
+    {
+        "rule": "!has(self.executor) || !has(self.executorName)",
+        "message": "`executor` must not be set together with `executorName`",
+        "fieldPath": ".executor",
+        "reason": "FieldValueForbidden",
+    },
+    {
+        "rule": "!has(oldSelf.kill) || has(self.kill)",
+        "message": "`kill` must not be taken back",
+        "fieldPath": ".kill",
+        "reason": "FieldValueForbidden",
+    },
 ]))]
 pub struct TaskSpec {
     /// Path of the role whose share the task uses, such as `eng/etl`.

@@ -284,6 +284,9 @@ fn check_constraint(constraint: &Constraint, at: &str, errors: &mut Errors) {
 }
 
 pub(super) fn check_change(new: &TaskSpec, old: &TaskSpec, errors: &mut Errors) {
+    if old.kill.is_some() && new.kill.is_none() {
+        errors.forbidden("spec.kill", "must not be taken back");
+    }
     if old.agent_name.is_none() {
         return;
     }
@@ -317,9 +320,6 @@ pub(super) fn check_change(new: &TaskSpec, old: &TaskSpec, errors: &mut Errors) 
     }
     if new.mesos != old.mesos {
         errors.forbidden("spec.mesos", placed);
-    }
-    if old.kill.is_some() && new.kill.is_none() {
-        errors.forbidden("spec.kill", "must not be taken back");
     }
 }
 

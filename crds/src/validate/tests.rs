@@ -191,6 +191,176 @@ fn frameworks() {
 }
 
 #[test]
+fn an_executor_runs_tasks_that_have_no_container() {
+    refused(json!({"executor": {}}), &[]);
+    refused(json!({"executorName": "e", "containers": []}), &[]);
+    refused(json!({"executorName": "e"}), &["spec.containers Forbidden"]);
+    refused(
+        json!({"executorName": "e", "executor": {}, "containers": []}),
+        &["spec.executor Forbidden"],
+    );
+    refused(json!({"executorName": "E_1", "containers": []}), &["spec.executorName Invalid"]);
+    refused(
+        json!({"executor": {"shutdownGracePeriodSeconds": -1}}),
+        &["spec.executor.shutdownGracePeriodSeconds Invalid"],
+    );
+    let mut absent = json!({"spec": {"executorName": "e"}});
+    admit("Task", &mut absent, None).unwrap();
+}
+
+#[test]
+fn a_kill_is_not_taken_back_but_may_become_stricter() {
+    let kill = |kill: Value| task(json!({"kill": kill}));
+    let placed = |kill: Value| task(json!({"kill": kill, "agentName": "a"}));
+    assert_eq!(
+        faults("Task", kill(json!({"gracePeriodSeconds": -1})), None),
+        ["spec.kill.gracePeriodSeconds Invalid"]
+    );
+    assert_eq!(faults("Task", placed(json!({})), Some(task(json!({"agentName": "a"})))), [""; 0]);
+    let (long, short) = (json!({"gracePeriodSeconds": 9}), json!({"gracePeriodSeconds": 0}));
+    assert_eq!(faults("Task", placed(short), Some(placed(long))), [""; 0]);
+    assert_eq!(
+        faults("Task", placed(Value::Null), Some(placed(json!({})))),
+        ["spec.kill Forbidden"]
+    );
+    assert_eq!(faults("Task", task(json!({})), Some(kill(json!({})))), ["spec.kill Forbidden"]);
+}
+
+#[test]
+fn what_a_mesos_framework_sent_is_bounded_and_stays() {
+    let mesos = |framework: &str, task_id: &str| json!({"mesos": {"frameworkId": framework, "taskId": task_id, "taskInfo": {"name": "x"}}});
+    for id in ["a", "A b:c~ü", &"x".repeat(255)] {
+        refused(mesos(id, id), &[]);
+    }
+    for id in ["", ".", "..", "a/b", "a\\b", "a\nb", &"x".repeat(256)] {
+        refused(mesos(id, "t"), &["spec.mesos.frameworkId Invalid"]);
+        refused(mesos("f", id), &["spec.mesos.taskId Invalid"]);
+    }
+    let mut executor = mesos("f", "t");
+    executor["mesos"]["executorId"] = json!("..");
+    refused(executor, &["spec.mesos.executorId Invalid"]);
+
+    let owner = json!({"framework": "f", "frameworkUid": "u"});
+    refused(json!({"owner": owner}), &["spec.owner.taskSet Required"]);
+    refused(json!({"owner": owner, "mesos": {"frameworkId": "f", "taskId": "t"}}), &[]);
+
+    let placed = |task_id: &str, more: Value| {
+        let mut spec = mesos("f", task_id);
+        spec["agentName"] = json!("a");
+        json_merge(&mut spec, more);
+        task(spec)
+    };
+    let old = || Some(placed("t", json!({})));
+    assert_eq!(faults("Task", placed("t", json!({})), old()), [""; 0]);
+    assert_eq!(faults("Task", placed("u", json!({})), old()), ["spec.mesos Forbidden"]);
+    assert_eq!(
+        faults("Task", placed("t", json!({"executor": {}})), old()),
+        ["spec.executor Forbidden"]
+    );
+    let inner =
+        |name: &str| task(json!({"agentName": "a", "containers": [], "executorName": name}));
+    assert_eq!(faults("Task", inner("e"), Some(inner("d"))), ["spec.executorName Forbidden"]);
+}
+
+fn json_merge(into: &mut Value, members: Value) {
+    for (name, value) in members.as_object().unwrap() {
+        into[name] = value.clone();
+    }
+}
+
+#[test]
+fn a_framework_has_sets_or_a_scheduler() {
+    let scheduler = |id: &str| {
+        json!({"role": "eng", "scheduler": {
+            "frameworkId": id, "roles": ["eng", "*"], "frameworkInfo": {"name": "x", "user": ""},
+        }})
+    };
+    let check = |spec: Value| faults("Framework", json!({"spec": spec}), None);
+    let with = |path: &str, value: Value| {
+        let mut spec = scheduler("f");
+        *spec.pointer_mut(path).unwrap() = value;
+        spec
+    };
+    assert_eq!(check(scheduler("f")), [""; 0]);
+    assert_eq!(check(json!({})), ["spec.taskSets Required"]);
+    let mut both = scheduler("f");
+    both["taskSets"] = json!([{"name": "a",
+        "template": {"spec": {"containers": [{"command": ["true"]}]}}}]);
+    assert_eq!(check(both), ["spec.taskSets Forbidden"]);
+    assert_eq!(
+        check(with("/scheduler/frameworkId", json!("a/b"))),
+        ["spec.scheduler.frameworkId Invalid"]
+    );
+    assert_eq!(
+        check(with("/scheduler/roles", json!(["*", "eng"]))),
+        ["spec.scheduler.roles Invalid"]
+    );
+    assert_eq!(check(with("/scheduler/roles", json!([]))), ["spec.scheduler.roles Invalid"]);
+    assert_eq!(
+        check(with("/scheduler/roles", json!(["eng", "a//b"]))),
+        ["spec.scheduler.roles[1] Invalid"]
+    );
+    assert_eq!(
+        check(with("/scheduler/roles", json!(vec!["eng"; 257]))),
+        ["spec.scheduler.roles TooMany"]
+    );
+    let mut negative = scheduler("f");
+    negative["scheduler"]["failoverTimeoutSeconds"] = json!(-1);
+    assert_eq!(check(negative), ["spec.scheduler.failoverTimeoutSeconds Invalid"]);
+}
+
+#[test]
+fn a_scheduler_stays_who_it_is() {
+    let set = json!({"spec": {"taskSets": [{"name": "a",
+        "template": {"spec": {"containers": [{"command": ["true"]}]}}}]}});
+    let scheduler = |id: &str, timeout: i64| {
+        json!({"spec": {"scheduler": {"frameworkId": id, "roles": ["default"],
+            "failoverTimeoutSeconds": timeout, "frameworkInfo": {}}}})
+    };
+    let change = |old: &Value, new: &Value| faults("Framework", new.clone(), Some(old.clone()));
+    let (first, longer, other) = (scheduler("f", 0), scheduler("f", 60), scheduler("g", 0));
+    assert_eq!(change(&first, &longer), [""; 0]);
+    assert_eq!(change(&first, &other), ["spec.scheduler Forbidden"]);
+    assert_eq!(change(&first, &set), ["spec.scheduler Forbidden"]);
+    assert_eq!(change(&set, &first), ["spec.scheduler Forbidden"]);
+}
+
+#[test]
+fn a_template_is_of_no_scheduler() {
+    let template = |part: Value| {
+        let mut spec = json!({"containers": [{"command": ["true"]}]});
+        json_merge(&mut spec, part);
+        let set = json!({"name": "a", "template": {"spec": spec}});
+        faults("Framework", json!({"spec": {"taskSets": [set]}}), None)
+    };
+    for (name, value) in
+        [("executor", json!({})), ("kill", json!({})), ("mesos", json!({"frameworkId": "f"}))]
+    {
+        let mut part = json!({});
+        part[name] = value;
+        let field = format!("spec.taskSets[0].template.spec.{name} Forbidden");
+        assert_eq!(template(part), [field]);
+    }
+    let inner = json!({"executorName": "e", "containers": []});
+    assert_eq!(template(inner), ["spec.taskSets[0].template.spec.executorName Forbidden"]);
+}
+
+#[test]
+fn guarantees_are_within_limits() {
+    let check = |guarantees: Value, limits: Value| {
+        let spec = json!({"path": "a", "guarantees": guarantees, "limits": limits});
+        faults("FrameworkRole", json!({"spec": spec}), None)
+    };
+    assert_eq!(check(json!({"cpu": "2", "memory": "1Gi"}), json!({"cpu": "2000m"})), [""; 0]);
+    assert_eq!(
+        check(json!({"cpu": "2001m"}), json!({"cpu": "2"})),
+        ["spec.guarantees[cpu] Invalid"]
+    );
+    assert_eq!(check(json!({"cpu": "-1"}), json!({})), ["spec.guarantees[cpu] Invalid"]);
+    assert_eq!(check(json!({"beer": "1"}), json!({})), ["spec.guarantees[beer] NotSupported"]);
+}
+
+#[test]
 fn roles_and_shapes() {
     let role = |path: &str, weight: i64| json!({"spec": {"path": path, "weight": weight}});
     assert_eq!(faults("FrameworkRole", role("a", 1), None), [""; 0]);

@@ -29,7 +29,22 @@ fn what_cel_can_say_stands_in_the_definitions() {
         "`command` must be set where there is no `image`",
         "must have exactly one source: `shared` or `hostPath`",
         "must not change; create another role instead",
+        "must have exactly one container, or none where `executorName` is set",
+        "`executor` must not be set together with `executorName`",
+        "`kill` must not be taken back",
+        "must have at least one set, or a `scheduler` and no sets",
+        "`scheduler` must not come, go or change its `frameworkId`",
     ] {
         assert!(text.contains(message), "{message}");
     }
+}
+
+#[test]
+fn an_offer_is_no_stored_kind() {
+    for definition in definitions::all() {
+        assert_eq!(definition.spec.group, meseta_crds::GROUP);
+    }
+    let offer = <meseta_crds::Offer as kube::CustomResourceExt>::crd();
+    assert_eq!(offer.spec.group, meseta_crds::LIVE_GROUP);
+    assert_eq!(offer.spec.versions[0].name, meseta_crds::VERSION);
 }
