@@ -73,6 +73,8 @@ pub(crate) struct Stop {
 pub(crate) enum StopCause {
     /// The record is being deleted.
     Deleted,
+    /// The record says that its scheduler wants its end.
+    Killed,
     /// `activeDeadlineSeconds` passed.
     DeadlineExceeded,
     /// The record says that the task has ended: it was given up while this agent was silent.

@@ -7,6 +7,7 @@
 //!  new           nothing      accept, if it is valid, not stale and there is room
 //!  has run       nothing      lost: what ran is not run a second time
 //!  deleting      nothing      only released
+//!  to be killed  nothing      reported as killed
 //!  terminal      nothing      released if it is held
 //!  any           an owner     the owner's business
 //!  any           unreadable   adopted, as the record says what it was
@@ -62,6 +63,8 @@ pub(crate) struct Row {
     pub(crate) terminal: bool,
     /// Whether its deletion was asked for.
     pub(crate) deleting: bool,
+    /// Whether its scheduler asked for its end.
+    pub(crate) killed: bool,
     /// Whether it carries the agent's finalizer.
     pub(crate) held: bool,
     /// Whether its status says that a container was started.
@@ -174,6 +177,10 @@ fn new_task(
     if row.deleting {
         let message = "deleted before it was started".to_owned();
         return refuse(TaskState::Killed, reason::DELETED, message);
+    }
+    if row.killed {
+        let message = "killed before it was started".to_owned();
+        return refuse(TaskState::Killed, reason::KILLED_BY_SCHEDULER, message);
     }
     if !row.faults.is_empty() {
         return refuse(TaskState::Failed, reason::INVALID_SPEC, row.faults.join("; "));

@@ -24,7 +24,7 @@ pub(crate) use mirror::{Mirror, Record};
 use crate::checkpoint::Outcome;
 use crate::node::Node;
 use crate::task::life::{Life, State};
-use crate::task::outcome::{container, time};
+use crate::task::outcome::{container, of_cause, time};
 
 /// How long a state that passes by itself may last before it is told.
 pub(crate) const TRANSITION_MILLIS: i64 = 1_000;
@@ -91,9 +91,9 @@ impl View {
                 container: accepted.last.clone(),
                 due: later,
             },
-            State::Stopping { program, .. } => Self {
+            State::Stopping { stop, program, .. } => Self {
                 state: TaskState::Killing,
-                reason: None,
+                reason: Some(of_cause(stop.cause).to_owned()),
                 message: None,
                 container: program.map(|program| running(program.pid, program.started)),
                 due: later,
@@ -121,7 +121,8 @@ impl View {
             && status.reason == self.reason
             && status.message == self.message
             && status.containers.first() == self.container.as_ref()
-            && status.observed_generation == task.metadata.generation
+            // What asks for an end is answered by the next state, and not by a write of its own.
+            && (status.observed_generation == task.metadata.generation || is_ending(task))
     }
 
     /// The patch of a record's status that makes it say this.
@@ -290,6 +291,11 @@ pub(crate) fn is_terminal(task: &Task) -> bool {
 /// Whether the record is being deleted.
 pub(crate) fn is_deleting(task: &Task) -> bool {
     task.metadata.deletion_timestamp.is_some()
+}
+
+/// Whether the record asks for the end of its task.
+pub(crate) fn is_ending(task: &Task) -> bool {
+    is_deleting(task) || task.spec.kill.is_some()
 }
 
 /// Pauses that grow from failure to failure.

@@ -13,6 +13,7 @@ pub(super) fn known(task: &Task) -> Row {
     Row {
         terminal: report::is_terminal(task),
         deleting: report::is_deleting(task),
+        killed: task.spec.kill.is_some(),
         held: report::is_held(task),
         ..Row::default()
     }

@@ -47,6 +47,16 @@ fn what_is_new_is_accepted_as_far_as_there_is_room() {
 }
 
 #[test]
+fn what_was_killed_before_it_was_started_is_reported_and_not_run() {
+    let killed = Row { killed: true, faults: vec!["a fault".to_owned()], ..row() };
+    let look = observed(&[("k", killed.clone())], &[]);
+    let [Action::Refuse { state, reason, .. }] = &plan(&look).actions[..] else { panic!() };
+    assert_eq!((*state, *reason), (TaskState::Killed, "KilledByScheduler"));
+    let owned = observed(&[("k", killed)], &[("k", Local::Owned { ended: false })]);
+    assert!(decisions(&owned).is_empty());
+}
+
+#[test]
 fn an_old_leader_is_refused_and_one_that_was_in_time_is_not() {
     let at = |epoch: i64| Row { epoch: Some(epoch), ..row() };
     // Seen in one look: the lower epoch was stored while its leader led.

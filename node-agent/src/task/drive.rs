@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use meseta_crds::Task;
 use meseta_crds::task::reason;
 use meseta_shim_api::{RUN_FILE, RunRequest};
 use tokio::sync::watch;
@@ -88,7 +89,7 @@ impl Driver<'_> {
             if self.life.outcome().is_some() {
                 return Ok(self.life);
             }
-            if let Some(event) = wish(&record.current(), &self.life) {
+            if let Some(event) = wish(&record.current(), &self.life, unix_millis()) {
                 self.meet(event).await?;
                 continue;
             }
@@ -242,20 +243,40 @@ fn forgivable(uid: &str, result: io::Result<()>) {
     }
 }
 
-/// What the record wants of a task that has not ended.
-fn wish(record: &Record, life: &Life) -> Option<Event> {
-    if matches!(life.state, State::Stopping { .. } | State::Ended(_)) {
-        return None;
-    }
-    let (task, cause) = match record {
-        Record::Present(task) if report::is_terminal(task) => (task, StopCause::Superseded),
-        Record::Present(task) if report::is_deleting(task) => (task, StopCause::Deleted),
-        Record::Deleted(task) => (task, StopCause::Deleted),
+/// What the record wants of a task that has not ended, and that is not under way already.
+fn wish(record: &Record, life: &Life, now: i64) -> Option<Event> {
+    let (cause, grace_millis) = match record {
+        Record::Present(task) if report::is_terminal(task) => {
+            (StopCause::Superseded, own_grace_millis(task))
+        }
+        Record::Present(task) | Record::Deleted(task) => wanted_end(task)?,
         // Absence never kills.
-        Record::Present(_) | Record::Missing | Record::Unknown => return None,
+        Record::Missing | Record::Unknown => return None,
     };
-    let seconds = task.spec.termination_grace_period_seconds.max(0);
-    Some(Event::StopWanted { cause, grace_millis: seconds.saturating_mul(1000) })
+    let heeded = life.heeds_stop(grace_millis, now);
+    heeded.then_some(Event::StopWanted { cause, grace_millis })
+}
+
+/// Whether the record of a task asks for its end, why, and how long that may take: the shortest of
+/// what is asked for.
+fn wanted_end(task: &Task) -> Option<(StopCause, i64)> {
+    let own = own_grace_millis(task);
+    let kill = task.spec.kill.as_ref();
+    let of_kill = kill.map(|kill| kill.grace_period_seconds.map_or(own, millis));
+    match (report::is_deleting(task), of_kill) {
+        (true, of_kill) => Some((StopCause::Deleted, of_kill.map_or(own, |kill| kill.min(own)))),
+        (false, Some(of_kill)) => Some((StopCause::Killed, of_kill)),
+        (false, None) => None,
+    }
+}
+
+/// How long the end of a task may take where nobody says otherwise.
+fn own_grace_millis(task: &Task) -> i64 {
+    millis(task.spec.termination_grace_period_seconds)
+}
+
+fn millis(seconds: i64) -> i64 {
+    seconds.max(0).saturating_mul(1000)
 }
 
 /// Sleeps until a time in milliseconds since 1970, or long enough to look again.

@@ -227,8 +227,9 @@ impl Life {
                 let outcome = outcome::of_stop(&self.accepted, stop, None, now);
                 self.end(outcome)
             }
-            // The first cause stays: a deletion after a deadline does not undo the deadline.
-            (State::Stopping { .. }, Event::StopWanted { .. }) => Vec::new(),
+            (State::Stopping { .. }, Event::StopWanted { grace_millis, .. }) => {
+                self.hasten(now.saturating_add(grace_millis))
+            }
 
             (_, Event::Tick) => self.tick(now),
 
@@ -353,6 +354,33 @@ impl Life {
         let stop = Stop { cause, kill_unix_millis };
         self.state = State::Stopping { stop, program, force: Force::Asked };
         vec![Effect::RememberStop(stop), Effect::Terminate]
+    }
+
+    /// Whether a wish to stop with this grace changes anything.
+    pub(crate) fn heeds_stop(&self, grace_millis: i64, now: i64) -> bool {
+        match &self.state {
+            State::Staging | State::Starting { .. } | State::Running(_) | State::Waiting { .. } => {
+                true
+            }
+            State::Stopping { stop, force, .. } => {
+                *force == Force::Asked && now.saturating_add(grace_millis) < stop.kill_unix_millis
+            }
+            State::Ended(_) => false,
+        }
+    }
+
+    /// A later wish makes the grace shorter, never longer. The first cause stays: a deletion after a
+    /// deadline does not undo the deadline.
+    fn hasten(&mut self, kill_unix_millis: i64) -> Vec<Effect> {
+        match &mut self.state {
+            State::Stopping { stop, force: Force::Asked, .. }
+                if kill_unix_millis < stop.kill_unix_millis =>
+            {
+                stop.kill_unix_millis = kill_unix_millis;
+                vec![Effect::RememberStop(*stop)]
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn end(&mut self, outcome: Outcome) -> Vec<Effect> {

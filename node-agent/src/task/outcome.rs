@@ -98,24 +98,36 @@ pub(crate) fn of_exit(accepted: &Accepted, exit: &Exit) -> Outcome {
     }
 }
 
+/// The reason of a task that was asked to end.
+pub(crate) fn of_cause(cause: StopCause) -> &'static str {
+    match cause {
+        StopCause::Deleted | StopCause::Superseded => reason::DELETED,
+        StopCause::Killed => reason::KILLED_BY_SCHEDULER,
+        StopCause::DeadlineExceeded => reason::DEADLINE_EXCEEDED,
+        StopCause::StartTimeout => reason::START_FAILED,
+    }
+}
+
 /// The task after its container was asked to end, and has; `exit` where it is known.
 pub(crate) fn of_stop(accepted: &Accepted, stop: &Stop, exit: Option<&Exit>, now: i64) -> Outcome {
-    let (state, reason, why) = match stop.cause {
-        StopCause::Deleted => {
-            (TaskState::Killed, reason::DELETED, "ended because it was deleted".to_owned())
+    let reason = of_cause(stop.cause);
+    let (state, why) = match stop.cause {
+        StopCause::Deleted => (TaskState::Killed, "ended because it was deleted".to_owned()),
+        StopCause::Killed => {
+            (TaskState::Killed, "ended because its scheduler asked for it".to_owned())
         }
         StopCause::Superseded => {
             let why = "ended because its record says that it had ended".to_owned();
-            (TaskState::Killed, reason::DELETED, why)
+            (TaskState::Killed, why)
         }
         StopCause::DeadlineExceeded => {
             let seconds = accepted.spec.active_deadline_seconds.unwrap_or_default();
             let why = format!("ran for longer than its deadline of {seconds} s");
-            (TaskState::Failed, reason::DEADLINE_EXCEEDED, why)
+            (TaskState::Failed, why)
         }
         StopCause::StartTimeout => {
             let why = "the shim did not bring the container to run in time".to_owned();
-            (TaskState::Failed, reason::START_FAILED, why)
+            (TaskState::Failed, why)
         }
     };
     let message = match exit {

@@ -215,6 +215,28 @@ fn a_deletion_asks_then_kills_then_destroys() {
 }
 
 #[test]
+fn a_later_wish_shortens_the_wait_and_never_lengthens_it() {
+    let kill = |grace_millis| Event::StopWanted { cause: StopCause::Killed, grace_millis };
+    let running = life(RestartPolicy::Never, None);
+    let (stopping, effects) =
+        after(running, &[(0, Event::Staged), (1, started(1)), (1000, kill(60_000))]);
+    assert_eq!(effects, ["remember stop", "terminate"]);
+    assert!(!stopping.heeds_stop(60_000, 1001), "the same wish, seen again");
+    let (stopping, effects) = after(stopping, &[(2000, kill(90_000))]);
+    assert!(effects.is_empty());
+    assert_eq!(stopping.wake_at(), Some(61_000));
+    assert!(stopping.heeds_stop(5000, 3000));
+    let (stopping, effects) =
+        after(stopping, &[(3000, stop(StopCause::Deleted)), (4000, kill(500))]);
+    assert_eq!(effects, ["remember stop"]);
+    assert_eq!(stopping.wake_at(), Some(4500));
+    let (stopping, effects) = after(stopping, &[(4500, Event::Tick), (4600, kill(0))]);
+    assert!(effects.is_empty(), "it was killed already");
+    let (ended, _) = after(stopping, &[(4700, exit(Ending::Signaled { signal: 9 }, 1, 4700))]);
+    ends(&ended, TaskState::Killed, "KilledByScheduler");
+}
+
+#[test]
 fn a_deleted_task_keeps_its_exit_code() {
     let events = [(0, Event::Staged), (1, started(1)), (2, stop(StopCause::Deleted))];
     let (stopping, _) = after(life(RestartPolicy::Always, None), &events);
