@@ -10,7 +10,8 @@
 //!
 //! The leader counts from before it sent the renewal, a follower from after it saw it, both by a clock
 //! that nobody can set and that goes on while the machine sleeps; so the leader's term ends first,
-//! however long the renewal was under way. The times written in the lease are for people.
+//! however long the renewal was under way. The times written in the lease are for people; its
+//! annotations say where the leader is reached.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,10 +21,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use meseta_crds::{LEADER_LEASE, SYSTEM_NAMESPACE};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::clock::Boottime;
+use crate::handle::{LeaderAddress, Leadership};
 
 /// Longest wait for an answer about the lease.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -83,13 +86,20 @@ pub(crate) struct Elector {
     seen: Option<(Option<String>, Boottime)>,
     /// The lease as this process wrote it last, while it holds it.
     held: Option<Lease>,
+    /// Told of who else leads.
+    leadership: watch::Sender<Leadership>,
 }
 
 impl Elector {
-    pub(crate) fn new(client: Client, fence: Fence, config: Config) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        fence: Fence,
+        config: Config,
+        leadership: watch::Sender<Leadership>,
+    ) -> Self {
         let holder = format!("{}_{}", config.identity, uuid::Uuid::new_v4().simple());
         let leases = Api::namespaced(client, SYSTEM_NAMESPACE);
-        Self { leases, fence, config, holder, seen: None, held: None }
+        Self { leases, fence, config, holder, seen: None, held: None, leadership }
     }
 
     /// Waits until this process leads; returns the epoch, or nothing at shutdown.
@@ -133,7 +143,19 @@ impl Elector {
             let epoch = i64::from(spec.lease_transitions.unwrap_or_default()) + 1;
             return self.write(lease, epoch, true).await.map(Some);
         }
+        self.follow(LeaderAddress::of(&lease));
         Ok(None)
+    }
+
+    /// Says where the leader is, if that is news.
+    fn follow(&self, address: LeaderAddress) {
+        self.leadership.send_if_modified(|leadership| {
+            let known = matches!(leadership, Leadership::Following(known) if *known == address);
+            if !known {
+                *leadership = Leadership::Following(address);
+            }
+            !known
+        });
     }
 
     /// Writes the lease as its holder; the term counts from before the request.
@@ -152,6 +174,13 @@ impl Elector {
             spec.acquire_time = Some(now.clone());
         }
         spec.renew_time = Some(now);
+        let annotations = lease.metadata.annotations.get_or_insert_default();
+        for (name, value) in self.config.address.annotations() {
+            match value {
+                Some(value) => annotations.insert(name.to_owned(), value.clone()),
+                None => annotations.remove(name),
+            };
+        }
         let sent = Boottime::now();
         let parameters = PostParams::default();
         let written = if lease.metadata.resource_version.is_some() {

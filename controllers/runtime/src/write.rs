@@ -1,5 +1,6 @@
 //! Writes of a leader: sent only while its lease holds, and bounded in time.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
@@ -14,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Why a write was not, or may not have been, carried out.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum WriteError {
+pub enum WriteError {
     /// The lease has ended, or is about to.
     #[error("this control plane does not lead any more")]
     Fenced,
@@ -40,7 +41,8 @@ pub(crate) enum WriteError {
 
 impl WriteError {
     /// Whether the same write could go through later without a change of any record.
-    pub(crate) fn is_retryable(&self) -> bool {
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
         match self {
             Self::Fenced | Self::TimedOut | Self::Conflict | Self::Unavailable(_) => true,
             Self::AlreadyExists | Self::NotFound | Self::Rejected(_) => false,
@@ -64,12 +66,18 @@ impl From<kube::Error> for WriteError {
 
 /// A client whose writes stop with the leader's term.
 #[derive(Clone)]
-pub(crate) struct Writer {
+pub struct Writer {
     /// For reads; writes go through [`Self::write`].
-    pub(crate) client: Client,
+    pub client: Client,
     fence: Fence,
     /// The term's epoch.
-    pub(crate) epoch: i64,
+    pub epoch: i64,
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
 }
 
 impl Writer {
@@ -85,7 +93,7 @@ impl Writer {
     ///
     /// # Errors
     /// See [`WriteError`]. Dropping the future leaves the outcome unknown.
-    pub(crate) async fn write<T>(
+    pub async fn write<T>(
         &self,
         request: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, WriteError> {
@@ -103,7 +111,7 @@ impl Writer {
     ///
     /// # Errors
     /// See [`WriteError`].
-    pub(crate) async fn read<T>(
+    pub async fn read<T>(
         &self,
         request: impl Future<Output = kube::Result<T>>,
     ) -> Result<T, WriteError> {
