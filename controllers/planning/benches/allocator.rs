@@ -71,6 +71,7 @@ fn measure(agents: usize) -> Figures {
             path: role(number),
             weight: i64::try_from(number % 3).unwrap_or_default() + 1,
             limits: ResourceList::new(),
+            guarantees: ResourceList::new(),
         });
     }
     (0..agents).for_each(|number| allocator.upsert_agent(agent(number)));
@@ -78,13 +79,13 @@ fn measure(agents: usize) -> Figures {
     let resident = resident_bytes();
     let fill = cost(tasks, || {
         (0..tasks).for_each(|number| allocator.upsert_task(task(number)));
-        let placed = allocator.allocate(tasks);
+        let placed = allocator.decide(0, tasks).placements;
         assert_eq!(placed.len(), tasks, "there is room for all");
         placed.iter().for_each(|placement| allocator.confirm(&placement.task));
     });
     let bytes = resident_bytes().saturating_sub(resident) / tasks;
     let idle = cost(ROUNDS, || {
-        (0..ROUNDS).for_each(|_| assert_eq!(allocator.allocate(usize::MAX).len(), 0));
+        (0..ROUNDS).for_each(|_| assert_eq!(allocator.decide(0, usize::MAX).placements.len(), 0));
     });
     let churn = cost(ROUNDS * CHURN, || {
         let mut next = 0;
@@ -100,7 +101,7 @@ fn measure(agents: usize) -> Figures {
     // The rest of the cluster is filled, and every framework has more than fits.
     let backlog: Vec<TaskRow> = (tasks..3 * tasks).map(task).collect();
     backlog.into_iter().for_each(|row| allocator.upsert_task(row));
-    let mut placed: Vec<Placement> = allocator.allocate(usize::MAX);
+    let mut placed: Vec<Placement> = allocator.decide(0, usize::MAX).placements;
     placed.iter().for_each(|placement| allocator.confirm(&placement.task));
     let backlog = cost(ROUNDS, || {
         for _ in 0..ROUNDS {
@@ -131,7 +132,7 @@ fn measure(agents: usize) -> Figures {
 
 /// Places what can be placed; returns how much that was.
 fn confirm(allocator: &mut Allocator) -> usize {
-    let placed = allocator.allocate(usize::MAX);
+    let placed = allocator.decide(0, usize::MAX).placements;
     placed.iter().for_each(|placement| allocator.confirm(&placement.task));
     placed.len()
 }

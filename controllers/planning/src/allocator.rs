@@ -1,6 +1,6 @@
 //! Decides which waiting task goes to which agent, and when.
 //!
-//! Pure and incremental: it is told what has changed, row by row, and [`Allocator::allocate`] looks
+//! Pure and incremental: it is told what has changed, row by row, and [`Allocator::decide`] looks
 //! only at what a change may have made possible. Equal rows give equal decisions, in whatever order
 //! they were told.
 //!
@@ -25,7 +25,7 @@
 //! decided again, whatever is told about it.
 //!
 //! ```text
-//!               allocate              confirm, or the row has an agent        terminal
+//!                decide               confirm, or the row has an agent        terminal
 //!   waiting ──────────────► assumed ───────────────────────────────► held ──────────► (ended)
 //!      ▲                       │
 //!      └───────────────────────┘ forget
@@ -40,13 +40,19 @@
 
 mod agents;
 mod amounts;
-mod assign;
+mod cycle;
 mod explain;
 mod fair_share;
 mod filter;
+mod market;
+mod offering;
+mod offers;
+mod parcels;
 mod queue;
+mod refusals;
 mod room;
 mod rows;
+mod seats;
 mod shapes;
 mod tasks;
 mod volumes;
@@ -58,8 +64,14 @@ use self::agents::{Agents, Facts};
 use self::amounts::{ResourceId, Resources, Unreadable};
 pub use self::explain::Explanation;
 use self::fair_share::Tree;
+use self::offers::Offers;
+use self::refusals::Refusals;
 use self::room::AgentId;
-pub use self::rows::{AgentRow, Placement, RoleRow, RoleShare, TaskKey, TaskRow};
+pub use self::rows::{
+    AcceptError, AgentRow, Decisions, Offer, OfferId, Placement, RoleRow, RoleShare, SeatKey,
+    TaskKey, TaskRow,
+};
+use self::seats::Seats;
 use self::shapes::Shapes;
 use self::tasks::Entry;
 use self::volumes::Volumes;
@@ -75,6 +87,13 @@ pub struct Allocator {
     tasks: BTreeMap<Arc<TaskKey>, Entry>,
     /// Agents that may have more room than when they were looked at last.
     grown: BTreeSet<AgentId>,
+    seats: Seats,
+    offers: Offers,
+    refusals: Refusals,
+    /// Offers that were taken back and of which nobody was told yet.
+    rescinded: Vec<OfferId>,
+    /// The time of the last cycle, in milliseconds.
+    now: i64,
 }
 
 impl Default for Allocator {
@@ -95,6 +114,11 @@ impl Allocator {
             volumes: Volumes::default(),
             tasks: BTreeMap::new(),
             grown: BTreeSet::new(),
+            seats: Seats::default(),
+            offers: Offers::default(),
+            refusals: Refusals::default(),
+            rescinded: Vec::new(),
+            now: i64::MIN,
         }
     }
 
@@ -112,11 +136,19 @@ impl Allocator {
 
     fn set_facts(&mut self, name: &str, facts: Option<Facts>) {
         let now = facts.as_ref().map(|facts| facts.capacity.clone()).unwrap_or_default();
+        let attributes = facts.as_ref().map(|facts| facts.attributes.clone());
         let (changed, dropped) = self.agents.set_facts(name, facts);
+        let former_attributes = dropped.as_ref().map(|facts| &facts.attributes);
+        if let Some(agent) = changed {
+            if former_attributes != attributes.as_ref() {
+                self.forget_refusals(agent);
+            }
+        }
         let former = dropped.map(|facts| facts.capacity).unwrap_or_default();
         if let Some(agent) = changed {
             self.tree.change_total(&former, &now);
             self.grown.insert(agent);
+            self.take_back(agent);
         }
         self.resources.release_amounts(&former);
     }
@@ -124,7 +156,7 @@ impl Allocator {
     /// Takes in a role as it is now. Roles that nobody has said anything about have weight 1 and no
     /// limits.
     pub fn upsert_role(&mut self, row: RoleRow) {
-        let RoleRow { path, weight, limits } = row;
+        let RoleRow { path, weight, limits, guarantees: _ } = row;
         let limits = limits.iter().map(|(name, limit)| {
             (self.resources.acquire(name), amounts::thousandths(limit, Unreadable::Zero))
         });

@@ -44,6 +44,7 @@ pub(super) struct Agent {
     pub(super) name: Arc<str>,
     /// What its row says; nothing if there is none.
     pub(super) facts: Option<Facts>,
+    /// By tasks and offers.
     used: Amounts,
     /// Capacity less `used`; less than nothing on an agent that has shrunk.
     pub(super) free: Amounts,
@@ -91,6 +92,12 @@ impl Agent {
     /// Whether a task can be placed here now.
     pub(super) fn fits(&self, needs: &Amounts, constraints: &[Constraint]) -> bool {
         self.free.covers(needs) && self.suits(needs, constraints)
+    }
+
+    /// Whether it takes something new and holds no more than it has.
+    pub(super) fn is_sound(&self) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.schedulable)
+            && self.free.iter().all(|(_, free)| free >= 0)
     }
 
     fn recount(&mut self) {
@@ -167,6 +174,18 @@ impl Agents {
         self.changed(id);
     }
 
+    /// So much of it is offered to somebody.
+    pub(super) fn reserve(&mut self, id: AgentId, amounts: &Amounts) {
+        self.contestants.0[id].used.add(amounts);
+        self.changed(id);
+    }
+
+    /// It is offered no more.
+    pub(super) fn unreserve(&mut self, id: AgentId, amounts: &Amounts) {
+        self.contestants.0[id].used.subtract(amounts);
+        self.changed(id);
+    }
+
     /// The first agent, in the order of the score, on which such a task can be placed.
     pub(super) fn best(&self, needs: &Amounts, constraints: &[Constraint]) -> Option<AgentId> {
         self.room.emptiest(needs, &self.contestants, |id| {
@@ -187,6 +206,11 @@ impl Agents {
     /// The agent, unless it was forgotten; its position may have another by now.
     pub(super) fn get(&self, id: AgentId) -> Option<&Agent> {
         self.contestants.0.get(id)
+    }
+
+    /// Those that take something new, in any order that does not change from run to run.
+    pub(super) fn open(&self) -> impl Iterator<Item = AgentId> {
+        self.contestants.0.iter().filter(|(_, agent)| agent.is_sound()).map(|(id, _)| id)
     }
 
     /// Those that have a row.

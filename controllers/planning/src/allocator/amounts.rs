@@ -45,12 +45,21 @@ impl Amounts {
         self.combine(other, i128::max);
     }
 
+    /// Lowers each amount to that of `other` where it is more.
+    pub(super) fn lower_to(&mut self, other: &Self) {
+        self.combine(other, i128::min);
+    }
+
     /// Sets everything to zero and keeps the memory.
     pub(super) fn clear(&mut self) {
         self.0.clear();
     }
 
-    fn set(&mut self, id: ResourceId, amount: i128) {
+    pub(super) fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    pub(super) fn set(&mut self, id: ResourceId, amount: i128) {
         if self.0.len() <= id {
             self.0.resize(id + 1, 0);
         }
@@ -132,6 +141,11 @@ impl Resources {
             }
         }
         amounts
+    }
+
+    /// Names once more what is not zero.
+    pub(super) fn retain_amounts(&mut self, amounts: &Amounts) {
+        amounts.iter().for_each(|(id, _)| self.names[id].users += 1);
     }
 
     pub(super) fn release_amounts(&mut self, amounts: &Amounts) {

@@ -30,6 +30,7 @@ use std::sync::Arc;
 pub(super) use self::tree::{NodeId, Tree};
 use super::amounts::{Amounts, ResourceId};
 use super::queue::{Order, Queue};
+use super::seats::SeatId;
 use super::shapes::ShapeId;
 
 /// One whole, in fixed point: a share is exact to a millionth of a millionth.
@@ -38,12 +39,32 @@ const WHOLE: u128 = 1 << 40;
 /// weights lose nothing.
 const WEIGHT_SCALE: u128 = 1 << 20;
 
-/// Whose turn it is, and what is to be placed.
+/// Of schedulers among the frameworks of their role; and of all roles among each other.
+const SEAT_PRIORITY: Reverse<i32> = Reverse(0);
+
+/// Whose turn it is, and for what.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) enum Turn {
+    /// A task is to be placed.
+    Task(TaskTurn),
+    /// A scheduler is to be offered something.
+    Seat(SeatId),
+}
+
+/// The task to be placed.
+#[derive(Debug)]
+pub(super) struct TaskTurn {
     pub(super) framework: NodeId,
     pub(super) shape: ShapeId,
     pub(super) order: Order,
+}
+
+/// What waits until a role holds less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Limited {
+    /// The tasks of one shape in a framework.
+    Lane(NodeId, ShapeId),
+    Seat(SeatId),
 }
 
 /// Where a node stands among its siblings; the least goes first.
@@ -77,10 +98,12 @@ pub(super) struct Node {
     order: BTreeSet<Standing>,
     /// Where it stands in its parent's order, if it does.
     standing: Option<Rank>,
-    /// Lanes that wait until this node holds less.
-    limited: BTreeSet<(NodeId, ShapeId)>,
+    /// What waits until this node holds less.
+    limited: BTreeSet<Limited>,
     /// Waiting tasks, if it is a framework.
     queue: Queue,
+    /// The scheduler of this framework, as long as there may be something to offer it.
+    seat: Option<SeatId>,
 }
 
 impl Node {
@@ -99,15 +122,18 @@ impl Node {
             standing: None,
             limited: BTreeSet::new(),
             queue: Queue::default(),
+            seat: None,
         }
     }
 
     /// Where it should stand among its siblings: nowhere without a task to be tried.
     fn rank(&self, total: &Amounts) -> Option<Rank> {
-        let priority = match (self.queue.first(), self.order.is_empty()) {
-            (Some((order, _)), _) => order.priority,
-            (None, false) => Reverse(0),
-            (None, true) => return None,
+        let beneath = self.seat.is_some() || !self.order.is_empty();
+        let priority = match (self.queue.first(), beneath) {
+            (Some((order, _)), false) => order.priority,
+            (Some((order, _)), true) => order.priority.min(SEAT_PRIORITY),
+            (None, true) => SEAT_PRIORITY,
+            (None, false) => return None,
         };
         let share = dominant_share(&self.held, total);
         Some(Rank { priority, weighted_share: share * WEIGHT_SCALE / self.weight })

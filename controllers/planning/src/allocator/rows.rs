@@ -1,6 +1,7 @@
 //! What the allocator is told, and what it answers: plain data.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use meseta_crds::ResourceList;
@@ -29,6 +30,9 @@ pub struct RoleRow {
     /// What the role may hold at most, its children included. An amount that cannot be read counts
     /// as none at all.
     pub limits: ResourceList,
+    /// What the role is given before others as long as it wants it, its children included. An
+    /// amount that cannot be read counts as none.
+    pub guarantees: ResourceList,
 }
 
 /// Namespace and name of a task.
@@ -38,6 +42,12 @@ pub struct TaskKey {
     pub namespace: String,
     /// Name of the record.
     pub name: String,
+}
+
+impl fmt::Display for TaskKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
 }
 
 /// One task, whole: a later row of the same key replaces it.
@@ -79,12 +89,83 @@ pub struct Placement {
     pub agent: String,
 }
 
+/// An external scheduler in one of its roles: what offers are made to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SeatKey {
+    /// Uid of the framework.
+    pub framework: String,
+    /// Path of the role.
+    pub role: String,
+}
+
+/// Number of an offer; each is given once as long as the allocator lives.
+pub type OfferId = u64;
+
+/// Room on one agent that one seat may use until it says otherwise or the time is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    /// Its number.
+    pub id: OfferId,
+    /// To whom it is made.
+    pub seat: SeatKey,
+    /// Where the room is.
+    pub agent: String,
+    /// How much it is; no zeros.
+    pub resources: ResourceList,
+    /// When it is taken back, in milliseconds of the clock that `now` is read from.
+    pub expires: i64,
+}
+
+/// What one cycle has decided.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decisions {
+    /// Tasks that go to agents, in the order in which they were decided.
+    pub placements: Vec<Placement>,
+    /// New offers, in the order in which they were decided.
+    pub offers: Vec<Offer>,
+    /// Offers that were taken back since the last cycle, and of which the scheduler has to be told.
+    pub rescinded: Vec<OfferId>,
+}
+
+/// Why offers were not accepted; nothing has changed then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AcceptError {
+    /// No offer was named.
+    NoOffer,
+    /// The offer is not live (any more), or was named twice.
+    Gone(OfferId),
+    /// The offers are of several agents or seats.
+    Mixed,
+    /// The tasks need more than was offered.
+    TooMuch,
+    /// The task is of another framework, role or agent than the offers.
+    Foreign(TaskKey),
+    /// A task of that name is known already, or was named twice.
+    Exists(TaskKey),
+}
+
+impl fmt::Display for AcceptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoOffer => f.write_str("no offer was named"),
+            Self::Gone(offer) => write!(f, "offer {offer} is no longer valid"),
+            Self::Mixed => f.write_str("the offers are of several agents or roles"),
+            Self::TooMuch => f.write_str("the tasks need more than was offered"),
+            Self::Foreign(task) => write!(f, "task {task} is not of the framework, role and agent"),
+            Self::Exists(task) => write!(f, "task {task} exists already"),
+        }
+    }
+}
+
+impl std::error::Error for AcceptError {}
+
 /// What one role holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoleShare {
     /// The path.
     pub path: String,
-    /// What tasks of the role and its children hold, assumed placements included; no zeros.
+    /// What tasks of the role and its children hold, assumed placements and live offers included;
+    /// no zeros.
     pub allocated: ResourceList,
     /// The largest of its shares of one resource, from 0 to 1 unless agents have gone; for people.
     pub dominant_share: f64,

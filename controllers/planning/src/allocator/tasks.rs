@@ -17,13 +17,23 @@ use super::volumes::{VolumeKey, Volumes};
 pub(super) enum Entry {
     /// It stands in the queue of its framework.
     Waiting(Waiting),
-    /// It was decided on, and nobody has said yet what has become of that. `row` is what is known of
-    /// the record meanwhile; nothing if it is gone.
-    Assumed { held: Held, row: Option<Waiting> },
+    /// It was decided on, and nobody has said yet what has become of that.
+    Assumed { held: Held, record: Record },
     /// It is on its agent.
     Held(Held),
     /// It is over, and its shared volumes are on the agent.
     Ended(Held),
+}
+
+/// What is known of the record of an assumed task.
+#[derive(Debug)]
+pub(super) enum Record {
+    /// It has no agent yet.
+    Waits(Waiting),
+    /// Nobody has seen it yet: a scheduler has accepted an offer for it.
+    Awaited,
+    /// It is gone.
+    Gone,
 }
 
 /// A task without an agent.
@@ -58,9 +68,11 @@ impl Allocator {
         };
         let kind = self.acquire_kind(&row);
         let TaskRow { uid, priority, created, agent, terminal, .. } = row;
+        let mut placed = None;
         let entry = match agent {
             Some(agent) => {
                 let agent = self.agents.acquire(&agent);
+                placed = Some(agent);
                 self.place(former, Held { uid, agent, kind }, terminal)
             }
             None if terminal => {
@@ -76,15 +88,19 @@ impl Allocator {
         if let Some(entry) = entry {
             self.tasks.insert(key, entry);
         }
+        // Somebody else may have placed it where something is offered.
+        if let Some(agent) = placed {
+            self.take_back(agent);
+        }
     }
 
     /// Takes in that a record is gone, or needs no agent any more.
     pub fn remove_task(&mut self, key: &TaskKey) {
         match self.tasks.remove_entry(key) {
             // The room is held until it is known that nothing was placed.
-            Some((key, Entry::Assumed { held, row })) => {
-                self.drop_row(row);
-                self.tasks.insert(key, Entry::Assumed { held, row: None });
+            Some((key, Entry::Assumed { held, record })) => {
+                self.drop_record(record);
+                self.tasks.insert(key, Entry::Assumed { held, record: Record::Gone });
             }
             former => self.drop_former(former.map(|(_, former)| former)),
         }
@@ -93,12 +109,17 @@ impl Allocator {
     /// The placement was written.
     pub fn confirm(&mut self, key: &TaskKey) {
         match self.tasks.remove_entry(key) {
-            Some((key, Entry::Assumed { held, row: Some(row) })) if row.uid == held.uid => {
+            Some((key, Entry::Assumed { held, record: Record::Waits(row) }))
+                if row.uid == held.uid =>
+            {
                 self.release_kind(row.kind);
                 self.tasks.insert(key, Entry::Held(held));
             }
+            Some((key, Entry::Assumed { held, record: Record::Awaited })) => {
+                self.tasks.insert(key, Entry::Held(held));
+            }
             // Written, and gone since then.
-            Some((key, Entry::Assumed { held, row })) => self.end_assumption(key, held, row),
+            Some((key, Entry::Assumed { held, record })) => self.end_assumption(key, held, record),
             Some((key, other)) => {
                 self.tasks.insert(key, other);
             }
@@ -109,7 +130,7 @@ impl Allocator {
     /// The placement was not written: its room is free and the task, if it still exists, waits.
     pub fn forget(&mut self, key: &TaskKey) {
         match self.tasks.remove_entry(key) {
-            Some((key, Entry::Assumed { held, row })) => self.end_assumption(key, held, row),
+            Some((key, Entry::Assumed { held, record })) => self.end_assumption(key, held, record),
             Some((key, other)) => {
                 self.tasks.insert(key, other);
             }
@@ -117,9 +138,9 @@ impl Allocator {
         }
     }
 
-    fn end_assumption(&mut self, key: Arc<TaskKey>, held: Held, row: Option<Waiting>) {
+    fn end_assumption(&mut self, key: Arc<TaskKey>, held: Held, record: Record) {
         self.drop_former(Some(Entry::Held(held)));
-        if let Some(row) = row {
+        if let Record::Waits(row) = record {
             self.enqueue(&row);
             self.tasks.insert(key, Entry::Waiting(row));
         }
@@ -142,8 +163,8 @@ impl Allocator {
                 self.release(&held);
                 Some(Entry::Held(known))
             }
-            Some(Entry::Assumed { held: known, row }) if known == held => {
-                self.drop_row(row);
+            Some(Entry::Assumed { held: known, record }) if known == held => {
+                self.drop_record(record);
                 self.release(&held);
                 Some(Entry::Held(known))
             }
@@ -158,9 +179,9 @@ impl Allocator {
     /// The task has no agent as far as its record says.
     fn wait(&mut self, former: Option<Entry>, row: Waiting) -> Entry {
         match former {
-            Some(Entry::Assumed { held, row: known }) => {
-                self.drop_row(known);
-                Entry::Assumed { held, row: Some(row) }
+            Some(Entry::Assumed { held, record }) => {
+                self.drop_record(record);
+                Entry::Assumed { held, record: Record::Waits(row) }
             }
             // An agent is for good: this is an older view.
             Some(Entry::Held(held)) if held.uid == row.uid => {
@@ -188,7 +209,16 @@ impl Allocator {
         self.tree.retain(row.kind.framework);
         let held = Held { uid: row.uid.clone(), agent, kind: row.kind };
         self.charge(&held);
-        Entry::Assumed { held, row: Some(row) }
+        Entry::Assumed { held, record: Record::Waits(row) }
+    }
+
+    /// Gives a task room on `agent` whose record is about to be written.
+    pub(super) fn launch(&mut self, row: TaskRow, agent: AgentId) {
+        let kind = self.acquire_kind(&row);
+        self.agents.retain(agent);
+        let held = Held { uid: row.uid, agent, kind };
+        self.charge(&held);
+        self.tasks.insert(Arc::new(row.key), Entry::Assumed { held, record: Record::Awaited });
     }
 
     /// Gives back whatever the task held.
@@ -199,8 +229,8 @@ impl Allocator {
                 self.dequeue(&row);
                 self.release_kind(row.kind);
             }
-            Some(Entry::Assumed { held, row }) => {
-                self.drop_row(row);
+            Some(Entry::Assumed { held, record }) => {
+                self.drop_record(record);
                 self.discharge(&held);
                 self.release(&held);
             }
@@ -215,8 +245,8 @@ impl Allocator {
         }
     }
 
-    fn drop_row(&mut self, row: Option<Waiting>) {
-        if let Some(row) = row {
+    fn drop_record(&mut self, record: Record) {
+        if let Record::Waits(row) = record {
             self.release_kind(row.kind);
         }
     }
@@ -278,19 +308,19 @@ impl Allocator {
         }
     }
 
-    fn acquire_kind(&mut self, row: &TaskRow) -> Kind {
+    pub(super) fn acquire_kind(&mut self, row: &TaskRow) -> Kind {
         let (shape, new) = self.shapes.acquire(row, &mut self.resources);
         if new {
             self.volumes.attach(self.shapes.get(shape).volumes(), shape);
         }
         let framework = match &row.framework {
-            Some(uid) => format!("framework {uid}"),
+            Some(uid) => framework_name(uid),
             None => format!("namespace {}", row.key.namespace),
         };
         Kind { shape, framework: self.tree.acquire(&row.role, &framework) }
     }
 
-    fn release_kind(&mut self, kind: Kind) {
+    pub(super) fn release_kind(&mut self, kind: Kind) {
         if let Some(shape) = self.shapes.release(kind.shape, &mut self.resources) {
             self.volumes.detach(shape.volumes(), kind.shape);
         }
@@ -301,6 +331,11 @@ impl Allocator {
         self.agents.release(held.agent);
         self.release_kind(held.kind);
     }
+}
+
+/// Name of the node of a framework in its role.
+pub(super) fn framework_name(uid: &str) -> String {
+    format!("framework {uid}")
 }
 
 /// [`Volumes::hold`] or [`Volumes::release`].

@@ -1,11 +1,11 @@
 //! The tree and its order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use slab::Slab;
 
-use super::{Amounts, Node, Order, ShapeId, Turn};
+use super::{Amounts, Limited, Node, Order, SEAT_PRIORITY, SeatId, ShapeId, TaskTurn, Turn};
 use crate::allocator::amounts::ResourceId;
 
 pub(in crate::allocator) type NodeId = usize;
@@ -24,13 +24,21 @@ pub(in crate::allocator) struct Tree {
     total_changed: bool,
     /// Nodes with limits that hold less than before, or have other limits.
     relieved: BTreeSet<NodeId>,
+    /// Seats that a limit held back and does no more.
+    relieved_seats: Vec<SeatId>,
 }
 
 impl Tree {
     pub(in crate::allocator) fn new() -> Self {
         let mut nodes = Slab::new();
         nodes.insert(Node::new(ROOT, OWN.into()));
-        Self { nodes, total: Amounts::default(), total_changed: false, relieved: BTreeSet::new() }
+        Self {
+            nodes,
+            total: Amounts::default(),
+            total_changed: false,
+            relieved: BTreeSet::new(),
+            relieved_seats: Vec::new(),
+        }
     }
 
     pub(in crate::allocator) fn get(&self, id: NodeId) -> &Node {
@@ -121,7 +129,7 @@ impl Tree {
         self.up(framework, |node| {
             node.pending -= 1;
             if last && !node.limited.is_empty() {
-                node.limited.remove(&(framework, shape));
+                node.limited.remove(&Limited::Lane(framework, shape));
             }
         });
         self.settle(framework);
@@ -133,7 +141,13 @@ impl Tree {
         self.settle(framework);
     }
 
-    /// A task of the framework holds `needs`.
+    /// Says whether there may be something to offer the framework's scheduler.
+    pub(in crate::allocator) fn set_seat(&mut self, framework: NodeId, seat: Option<SeatId>) {
+        self.nodes[framework].seat = seat;
+        self.settle(framework);
+    }
+
+    /// A task or an offer of the framework holds `needs`.
     pub(in crate::allocator) fn charge(&mut self, framework: NodeId, needs: &Amounts) {
         self.up(framework, |node| node.held.add(needs));
         self.settle(framework);
@@ -156,14 +170,16 @@ impl Tree {
         self.settle(framework);
     }
 
-    /// Brings the order up to date with changes that concern many nodes.
-    pub(in crate::allocator) fn refresh(&mut self) {
+    /// Brings the order up to date with changes that concern many nodes; returns the seats that no
+    /// limit holds back any more.
+    pub(in crate::allocator) fn refresh(&mut self) -> Vec<SeatId> {
         while let Some(id) = self.relieved.pop_first() {
             self.relieve(id);
         }
         if std::mem::take(&mut self.total_changed) {
             self.order_anew();
         }
+        std::mem::take(&mut self.relieved_seats)
     }
 
     /// Whose turn it is.
@@ -171,8 +187,15 @@ impl Tree {
         let mut id = ROOT;
         loop {
             let node = &self.nodes[id];
-            if let Some((order, shape)) = node.queue.first() {
-                return Some(Turn { framework: id, shape: *shape, order: order.clone() });
+            match (node.queue.first(), node.seat) {
+                (Some((order, shape)), seat)
+                    if seat.is_none() || order.priority <= SEAT_PRIORITY =>
+                {
+                    let (shape, order) = (*shape, order.clone());
+                    return Some(Turn::Task(TaskTurn { framework: id, shape, order }));
+                }
+                (_, Some(seat)) => return Some(Turn::Seat(seat)),
+                _ => {}
             }
             id = node.order.first()?.2;
         }
@@ -199,9 +222,43 @@ impl Tree {
 
     /// The shape's tasks in this framework, which need so much each, wait until `role` holds less.
     pub(in crate::allocator) fn park(&mut self, framework: NodeId, shape: ShapeId, role: NodeId) {
-        self.nodes[role].limited.insert((framework, shape));
+        self.nodes[role].limited.insert(Limited::Lane(framework, shape));
         self.nodes[framework].queue.set_limited(shape, true);
         self.settle(framework);
+    }
+
+    /// The seat waits until `role` holds less.
+    pub(in crate::allocator) fn park_seat(&mut self, seat: SeatId, role: NodeId) {
+        self.nodes[role].limited.insert(Limited::Seat(seat));
+    }
+
+    /// It waits no more for that.
+    pub(in crate::allocator) fn unpark_seat(&mut self, seat: SeatId, role: NodeId) {
+        self.nodes[role].limited.remove(&Limited::Seat(seat));
+    }
+
+    /// What the limits of all its roles allow the framework to hold as well, as far as they say
+    /// anything; with the role that says so.
+    pub(in crate::allocator) fn allowance(
+        &self,
+        framework: NodeId,
+    ) -> BTreeMap<ResourceId, (i128, NodeId)> {
+        let mut least: BTreeMap<ResourceId, (i128, NodeId)> = BTreeMap::new();
+        let mut id = framework;
+        loop {
+            let node = &self.nodes[id];
+            for (resource, limit) in &node.limits {
+                let left = (limit - node.held.get(*resource)).max(0);
+                let entry = least.entry(*resource).or_insert((left, id));
+                if left < entry.0 {
+                    *entry = (left, id);
+                }
+            }
+            if id == ROOT {
+                return least;
+            }
+            id = node.parent;
+        }
     }
 
     /// All roles: path and node, in the order of the tree.
@@ -317,9 +374,14 @@ impl Tree {
     /// Lets the lanes be tried again that the limits of `id` hold back no more.
     fn relieve(&mut self, id: NodeId) {
         let waiting = std::mem::take(&mut self.nodes[id].limited);
-        for (framework, shape) in waiting {
-            self.nodes[framework].queue.set_limited(shape, false);
-            self.settle(framework);
+        for limited in waiting {
+            match limited {
+                Limited::Lane(framework, shape) => {
+                    self.nodes[framework].queue.set_limited(shape, false);
+                    self.settle(framework);
+                }
+                Limited::Seat(seat) => self.relieved_seats.push(seat),
+            }
         }
     }
 

@@ -206,8 +206,8 @@ impl Pair {
             // Rows that came meanwhile for tasks under way are not waiting yet.
             rebuilt.role_shares().into_iter().filter(said).collect::<Vec<_>>()
         });
-        let placements = self.allocator.allocate(room);
-        assert_eq!(placements, rebuilt.allocate(room), "as if seen for the first time");
+        let placements = self.allocator.decide(0, room).placements;
+        assert_eq!(placements, rebuilt.decide(0, room).placements, "as if seen for the first time");
         assert!(placements.len() <= room);
         self.model.place(&placements);
         for row in self.model.waiting() {
@@ -218,7 +218,7 @@ impl Pair {
             assert!(!placeable || placements.len() == room, "{:?} would fit", row.key);
         }
         if placements.len() < room {
-            assert_eq!(self.allocator.allocate(room), [], "twice changes nothing");
+            assert_eq!(self.allocator.decide(0, room).placements, [], "twice changes nothing");
         }
     }
 
@@ -243,8 +243,9 @@ impl Pair {
         self.model.tasks.keys().for_each(|key| self.allocator.remove_task(key));
         self.model.agents.keys().for_each(|name| self.allocator.remove_agent(name));
         self.model.roles.keys().for_each(|path| self.allocator.remove_role(path));
-        self.allocator.allocate(1);
-        let Allocator { resources, agents, shapes, tree, volumes, tasks, grown } = &self.allocator;
+        self.allocator.decide(0, 1);
+        let Allocator { resources, agents, shapes, tree, volumes, tasks, grown, .. } =
+            &self.allocator;
         assert!(tasks.is_empty() && volumes.is_empty() && grown.is_empty());
         assert!(resources.is_empty() && shapes.is_empty(), "{resources:?} {shapes:?}");
         assert!(agents.is_empty() && tree.is_empty(), "{agents:?} {tree:?}");
@@ -293,6 +294,7 @@ fn role() -> impl Strategy<Value = RoleRow> {
         path,
         weight,
         limits: limits.unwrap_or_default(),
+        guarantees: ResourceList::new(),
     })
 }
 
@@ -381,7 +383,7 @@ proptest! {
         for (number, (weight, count, cpu, memory)) in roles.iter().enumerate() {
             let role = format!("r{number}");
             allocator.upsert_role(RoleRow {
-                path: role.clone(), weight: *weight, limits: ResourceList::new(),
+                path: role.clone(), weight: *weight, limits: ResourceList::new(), guarantees: ResourceList::new(),
             });
             for framework in 0..*count {
                 frameworks.insert((number, framework), (2 * cpu).max(*memory));
@@ -403,7 +405,7 @@ proptest! {
                 }
             }
         }
-        let placements = allocator.allocate(placed);
+        let placements = allocator.decide(0, placed).placements;
         prop_assert_eq!(placements.len(), placed);
         let mut tasks: BTreeMap<(usize, usize), i64> = BTreeMap::new();
         for placement in placements {

@@ -41,7 +41,7 @@ fn run(allocator: &mut Allocator, line: &str, answers: &mut String) {
         ["forget", name] => allocator.forget(&key(name)),
         ["allocate", rest @ ..] => {
             let room = rest.first().map_or(usize::MAX, |room| room.parse().unwrap());
-            let placements = allocator.allocate(room);
+            let placements = allocator.decide(0, room).placements;
             let placed: Vec<String> =
                 placements.iter().map(|p| format!("{}@{}", p.task.name, p.agent)).collect();
             writeln!(answers, "{}", if placed.is_empty() { "-".into() } else { placed.join(" ") })
@@ -99,7 +99,12 @@ fn agent(name: &str, words: &[&str]) -> AgentRow {
 }
 
 fn role(path: &str, words: &[&str]) -> RoleRow {
-    let mut row = RoleRow { path: path.to_owned(), weight: 1, limits: ResourceList::new() };
+    let mut row = RoleRow {
+        path: path.to_owned(),
+        weight: 1,
+        limits: ResourceList::new(),
+        guarantees: ResourceList::new(),
+    };
     for word in words {
         match word.split_once('=') {
             Some((_, weight)) => row.weight = weight.parse().unwrap(),

@@ -1,39 +1,54 @@
-//! The cycle: turn by turn, until nothing more can be placed or enough was.
+//! The cycle: turn by turn, until nothing more can be placed or offered, or enough was placed.
 //!
-//! Each turn places a task, finds a limit in the way of a framework, or finds that a shape fits
-//! nowhere; so a cycle takes at most as many turns as there are placements, limits and shapes.
+//! Each turn places a task, makes an offer, finds a limit in the way of a framework, or finds that a
+//! shape or a seat has nowhere to go; so a cycle takes at most as many turns as there are
+//! placements, offers, limits, shapes and seats.
 
 use super::Allocator;
-use super::fair_share::Turn;
+use super::fair_share::{TaskTurn, Turn};
 use super::room::AgentId;
-use super::rows::{Placement, TaskKey};
+use super::rows::{Decisions, Placement, TaskKey};
 use super::shapes::{Candidates, Shape, ShapeId};
 use super::tasks::Entry;
 use super::volumes::Pin;
 
 impl Allocator {
-    /// At most `room` placements, in the order in which they were decided. Each is assumed until
+    /// Decides what can be decided at `now`, in milliseconds of a clock that never goes back.
+    ///
+    /// There are at most `room` placements; offers are not bounded by it, but when it is used up the
+    /// cycle ends at the first turn that is a task's. Each placement is assumed until
     /// [`Self::confirm`] or [`Self::forget`].
-    pub fn allocate(&mut self, room: usize) -> Vec<Placement> {
-        self.tree.refresh();
+    pub fn decide(&mut self, now: i64, room: usize) -> Decisions {
+        self.pass_time(now);
+        for seat in self.tree.refresh() {
+            self.relieve_seat(seat);
+        }
         self.offer_grown();
-        let mut placements = Vec::new();
-        while placements.len() < room {
-            let Some(turn) = self.tree.next() else { break };
-            let needs = &self.shapes.get(turn.shape).needs;
-            if let Some(role) = self.tree.limit_reached(turn.framework, needs) {
-                self.tree.park(turn.framework, turn.shape, role);
-                continue;
-            }
-            match self.pick(turn.shape) {
-                Some(agent) => placements.push(self.assign(&turn, agent)),
-                None => {
-                    self.shapes.close(turn.shape);
-                    self.set_open(turn.shape, false);
-                }
+        let mut decisions = Decisions::default();
+        while let Some(turn) = self.tree.next() {
+            match turn {
+                Turn::Seat(seat) => decisions.offers.extend(self.make_offer(seat)),
+                Turn::Task(_) if decisions.placements.len() >= room => break,
+                Turn::Task(turn) => decisions.placements.extend(self.place_first(&turn)),
             }
         }
-        placements
+        decisions.rescinded = std::mem::take(&mut self.rescinded);
+        decisions
+    }
+
+    /// Places the task whose turn it is, if it can be.
+    fn place_first(&mut self, turn: &TaskTurn) -> Option<Placement> {
+        let needs = &self.shapes.get(turn.shape).needs;
+        if let Some(role) = self.tree.limit_reached(turn.framework, needs) {
+            self.tree.park(turn.framework, turn.shape, role);
+            return None;
+        }
+        let Some(agent) = self.pick(turn.shape) else {
+            self.shapes.close(turn.shape);
+            self.set_open(turn.shape, false);
+            return None;
+        };
+        Some(self.assign(turn, agent))
     }
 
     /// Lets the shapes that fitted nowhere hear of agents that have grown.
@@ -42,6 +57,7 @@ impl Allocator {
         if grown.is_empty() {
             return;
         }
+        self.wake_seats();
         let narrowed: Vec<ShapeId> = self.shapes.narrowed().collect();
         for id in narrowed {
             let mut opened = false;
@@ -86,7 +102,7 @@ impl Allocator {
     }
 
     /// Gives the task whose turn it is room on `agent`.
-    fn assign(&mut self, turn: &Turn, agent: AgentId) -> Placement {
+    fn assign(&mut self, turn: &TaskTurn, agent: AgentId) -> Placement {
         let Some((key, Entry::Waiting(row))) = self.tasks.remove_entry(&*turn.order.key) else {
             unreachable!("what stands in a queue is a waiting task");
         };
