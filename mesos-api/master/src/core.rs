@@ -7,3 +7,4 @@
 
 pub mod ids;
 pub mod roles;
+pub mod rows;
