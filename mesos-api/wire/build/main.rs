@@ -1,11 +1,15 @@
-//! Makes the Rust types of the messages from `proto/`.
+//! Makes the Rust types of the messages from `proto/`, and how they are read and written.
 //!
-//! protoc reads the files once; what it says of them goes to prost.
+//! protoc reads the files once; what it says of them goes to prost, which makes the types and
+//! their protobuf form, and to `codec`, which makes the rest.
 
 #![allow(clippy::print_stdout, reason = "how a build script speaks to cargo")]
 
+mod codec;
+mod names;
+
 use std::io::Result;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use prost_types::FileDescriptorSet;
 
@@ -33,6 +37,8 @@ fn main() -> Result<()> {
         config.boxed(field);
     }
     let files = config.load_fds(&ROOTS.map(Path::new), &[Path::new(PROTO)])?;
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
+    std::fs::write(out.join("codec.rs"), codec::generate(&names::Names::new(&files)))?;
     config.compile_fds(without_deprecation(files))
 }
 

@@ -1,4 +1,30 @@
 //! Mesos v1 messages, in protobuf and JSON, and the RecordIO framing.
+//!
+//! The messages are Rust types ([`v1`]) made from the files in `proto/`, and are the same in both
+//! encodings ([`Encoding`]). Who sends what to whom, and what is valid beyond the form of a
+//! message, is left to others; there is no server here and no I/O.
+//!
+//! ```text
+//!   proto/*.proto ──build/──► v1 (types)   codec (which fields a message has)
+//!                                              │
+//!   Encoding ──► json ─────────────────────────┤
+//!            └─► protobuf (prost, and a check) ┘      recordio: records of a stream
+//! ```
+//!
+//! **Invariants**
+//! - Input of any kind gives a message or an error, within limits of depth and memory.
+//! - Both encodings hold the same: a message that goes through one and then the other is equal,
+//!   but for defaults, which JSON always sets.
 
+mod codec;
+mod encoding;
+mod error;
+pub mod json;
+mod message;
+pub mod protobuf;
 pub mod recordio;
 pub mod v1;
+
+pub use self::encoding::Encoding;
+pub use self::error::DecodeError;
+pub use self::message::Message;
