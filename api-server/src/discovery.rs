@@ -5,7 +5,7 @@
 //!  legacy       /api, /apis, /apis/{group}, /apis/{group}/{v}    Helm 3, Python, kube-rs
 //! ```
 //!
-//! The group of live resources comes last and lists only subresources, so that the name `tasks`
+//! The group of live resources comes last. Of `tasks` it lists only subresources, so that the name
 //! is always that of the stored kind.
 
 use meseta_crds::{LIVE_GROUP, VERSION};
@@ -39,17 +39,17 @@ pub(crate) fn legacy_group(registry: &Registry, group: &str) -> Option<Value> {
 
 /// `GET /api/v1` (where `group` is empty) and `GET /apis/{group}/{version}`.
 pub(crate) fn legacy_resources(registry: &Registry, group: &str, version: &str) -> Option<Value> {
-    let resources: Vec<Value> = if (group, version) == (LIVE_GROUP, VERSION) {
-        vec![json!({
+    let mut resources: Vec<Value> =
+        kinds_of(registry, group, version).flat_map(legacy_entries).collect();
+    if (group, version) == (LIVE_GROUP, VERSION) {
+        resources.push(json!({
             "name": "tasks/log",
             "singularName": "",
             "namespaced": true,
             "kind": "Log",
             "verbs": ["get"],
-        })]
-    } else {
-        kinds_of(registry, group, version).flat_map(legacy_entries).collect()
-    };
+        }));
+    }
     (!resources.is_empty()).then(|| {
         json!({
             "kind": "APIResourceList",
@@ -118,7 +118,7 @@ fn kinds_of<'a>(
     group: &'a str,
     version: &'a str,
 ) -> impl Iterator<Item = &'a Kind> {
-    let kinds = registry.kinds().iter().map(|kind| &**kind);
+    let kinds = registry.kinds().iter().chain(registry.live()).map(|kind| &**kind);
     kinds.filter(move |kind| kind.group == group && kind.version == version)
 }
 
@@ -177,19 +177,19 @@ fn aggregated(items: &[Value]) -> Value {
 }
 
 fn aggregated_group(registry: &Registry, (group, version): (&str, &str)) -> Value {
-    let resources: Vec<Value> = if group == LIVE_GROUP {
+    let mut resources: Vec<Value> =
+        kinds_of(registry, group, version).map(aggregated_entry).collect();
+    if group == LIVE_GROUP {
         // Without a kind of its own the resource is only the parent of its subresources.
         let kind = json!({ "group": group, "version": version, "kind": "Log" });
-        vec![json!({
+        resources.push(json!({
             "resource": "tasks",
             "scope": "Namespaced",
             "singularResource": "",
             "verbs": [],
             "subresources": [{ "subresource": "log", "responseKind": kind, "verbs": ["get"] }],
-        })]
-    } else {
-        kinds_of(registry, group, version).map(aggregated_entry).collect()
-    };
+        }));
+    }
     let metadata = if group.is_empty() { json!({}) } else { json!({ "name": group }) };
     json!({
         "metadata": metadata,

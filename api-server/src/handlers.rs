@@ -33,7 +33,7 @@ fn wanted(request: &Request<'_>) -> Result<Wanted, Failure> {
 }
 
 /// An answer with one object.
-fn object(
+pub(crate) fn object(
     status: StatusCode,
     kind: &Kind,
     body: &Body,

@@ -4,7 +4,7 @@
 //!  kubectl, agents ──TLS──► meseta_serve ─┐                       ┌─► caches ◄──watch── store
 //!                                         ├─► ApiServer ─ server ─┤                       ▲
 //!  controllers ──in process──► client ────┘   authz, handlers     └─► storage ──write─────┘
-//!                                                                 └─► live ──TLS──► agents
+//!                                                                 └─► live ──TLS──► agents, leader
 //! ```
 //!
 //! - `request`: what is asked for · `authz`: who may · `handlers`: one module per verb
@@ -57,6 +57,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use answer::Body;
 pub use authority::authority;
+pub use live::source::{Leader, LiveCollection, LiveEvent, LiveObject, Within};
 
 use crate::answer::BoxError;
 use crate::live::Live;
@@ -68,6 +69,9 @@ use crate::server::Server;
 pub struct Options {
     /// How control planes dial agents, for logs; without it they are refused with 503.
     pub agents: Option<meseta_serve::Client>,
+    /// What is offered, where the allocator is; without it such requests are refused with 503.
+    /// A control plane that does not lead asks the leader for it, with the client of `agents`.
+    pub offers: Option<Arc<dyn LiveCollection>>,
     /// Kinds to serve beside the built-in ones and Meseta's own.
     pub definitions: Vec<CustomResourceDefinition>,
 }
@@ -115,9 +119,9 @@ impl ApiServer {
         options: Options,
         shutdown: CancellationToken,
     ) -> Result<Self, Error> {
-        let Options { agents, definitions } = options;
-        let live = Live::new(agents);
+        let Options { agents, offers, definitions } = options;
         let registry = Registry::of([meseta_crds::definitions::all(), definitions].concat());
+        let live = Live::new(&registry, agents.as_ref(), offers.as_ref());
         let server = Server::new(Arc::clone(&store), registry, live, shutdown.clone());
         let server = Arc::new(server);
         let caches = server.resources().iter().map(|resource| &resource.cache);

@@ -81,6 +81,14 @@ impl Object {
         Ok(Self { key: key.into(), version, body, outline: outline(kind, value) })
     }
 
+    /// An object that is not stored, as of `version`.
+    pub(crate) fn live(kind: &Kind, version: Version, value: Value) -> Self {
+        let text = |name| value["metadata"][name].as_str().unwrap_or_default();
+        let key = key(text("namespace"), text("name")).into();
+        let body = Body::encode(kind, &value);
+        Self { key, version, body, outline: outline(kind, value) }
+    }
+
     /// The object in a record of the kind whose keys begin with `prefix`.
     ///
     /// # Errors

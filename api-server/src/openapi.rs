@@ -47,16 +47,18 @@ pub(crate) fn document(registry: &Registry, path: &str) -> Option<Document> {
     registry.documents().get(path).cloned()
 }
 
-/// Describes all `kinds`, and what is live.
-pub(crate) fn describe(kinds: &[Arc<Kind>]) -> Documents {
+/// Describes all stored `kinds`, and what is `live`.
+pub(crate) fn describe(kinds: &[Arc<Kind>], live: &[Arc<Kind>]) -> Documents {
     let mut documents = Documents::new();
     for group in kinds.chunk_by(|a, b| (&a.group, &a.version) == (&b.group, &b.version)) {
         let paths: Map<String, Value> = group.iter().flat_map(|kind| paths::of(kind)).collect();
         let path = root(&group[0].group, &group[0].version);
         documents.insert(path, encode(&paths, &components::of(group)));
     }
-    let live = paths::of_log(&root(LIVE_GROUP, VERSION)).into_iter().collect();
-    documents.insert(root(LIVE_GROUP, VERSION), encode(&live, &components::of(&[])));
+    let root = root(LIVE_GROUP, VERSION);
+    let paths = live.iter().flat_map(|kind| paths::of(kind)).chain(paths::of_log(&root));
+    let document = encode(&paths.collect(), &components::of(live));
+    documents.insert(root, document);
     documents
 }
 

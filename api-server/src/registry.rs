@@ -15,6 +15,7 @@ mod built_in;
 use std::sync::{Arc, OnceLock};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
 use schemars::SchemaGenerator;
 
 use crate::openapi::Documents;
@@ -25,6 +26,8 @@ use crate::table::{self, Column};
 /// Verbs of custom kinds, in the order a real server lists them.
 const CUSTOM_VERBS: &[&str] =
     &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+/// Verbs of kinds that live in memory.
+const LIVE_VERBS: &[&str] = &["get", "list", "watch"];
 
 /// One served kind, in one version.
 #[derive(Clone, Debug)]
@@ -124,10 +127,11 @@ pub(crate) fn api_version(group: &str, version: &str) -> String {
     if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
 }
 
-/// All kinds, in the order in which discovery lists them.
+/// All kinds, stored and live, in the order in which discovery lists them.
 #[derive(Clone, Debug)]
 pub(crate) struct Registry {
     kinds: Vec<Arc<Kind>>,
+    live: Vec<Arc<Kind>>,
     documents: OnceLock<Documents>,
 }
 
@@ -142,10 +146,17 @@ impl Registry {
     pub(crate) fn of(definitions: Vec<CustomResourceDefinition>) -> Self {
         let custom = definitions.into_iter().filter_map(Kind::custom);
         let kinds = built_in::kinds().into_iter().chain(custom).map(Arc::new).collect();
-        Self { kinds, documents: OnceLock::new() }
+        let live = Kind::custom(meseta_crds::Offer::crd())
+            .map(|kind| Arc::new(Kind { verbs: LIVE_VERBS, ..kind }));
+        Self { kinds, live: live.into_iter().collect(), documents: OnceLock::new() }
     }
 
-    /// All kinds; those of one group stand together.
+    /// The kinds that live in memory and are never stored; all of one group.
+    pub(crate) fn live(&self) -> &[Arc<Kind>] {
+        &self.live
+    }
+
+    /// All stored kinds; those of one group stand together.
     pub(crate) fn kinds(&self) -> &[Arc<Kind>] {
         &self.kinds
     }
@@ -160,7 +171,7 @@ impl Registry {
 
     /// The OpenAPI documents, described at first use.
     pub(crate) fn documents(&self) -> &Documents {
-        self.documents.get_or_init(|| crate::openapi::describe(&self.kinds))
+        self.documents.get_or_init(|| crate::openapi::describe(&self.kinds, &self.live))
     }
 }
 

@@ -220,7 +220,7 @@ impl Server {
 const TOO_SLOW: &str = "the request did not finish in time; whether it is carried out is not known";
 
 /// What is said to a path in another scope than the kind's, if it is.
-fn out_of_scope(
+pub(crate) fn out_of_scope(
     kind: &Kind,
     objects: &Objects,
     method: &Method,
@@ -245,7 +245,7 @@ fn not_served(objects: &Objects) -> Result<Response, Failure> {
 }
 
 /// The verb of a request, if the kind has it.
-fn verb(
+pub(crate) fn verb(
     head: &request::Parts,
     kind: &Kind,
     objects: &Objects,
@@ -276,7 +276,7 @@ fn verb(
 }
 
 /// Asks the authorizer; the condition is what remains to be looked at.
-fn authorize(
+pub(crate) fn authorize(
     identity: &Identity,
     kind: &Kind,
     objects: &Objects,

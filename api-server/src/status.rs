@@ -268,6 +268,13 @@ impl Failure {
         Self::new(503, "ServiceUnavailable", message)
     }
 
+    /// 503: what the leading control plane alone can answer, while there is none that can.
+    pub(crate) fn leaderless(message: impl Into<String>) -> Self {
+        /// A lease is taken over within seconds.
+        const RETRY_SECONDS: u32 = 1;
+        Self::unavailable(message).retry_in(RETRY_SECONDS)
+    }
+
     /// 504: a version that has not come to be in time.
     pub(crate) fn timeout_future(asked: u64, current: u64) -> Self {
         /// The version may be there a moment later.

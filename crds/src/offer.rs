@@ -1,7 +1,8 @@
 //! An Offer: what a framework may take of an agent, as long as nobody else is offered it.
 //!
 //! It lives in the leader's memory and is never stored, so it is not among the
-//! [`crate::definitions`]; it is served read-only in the group [`crate::LIVE_GROUP`].
+//! [`crate::definitions`]; it is served read-only in the group [`crate::LIVE_GROUP`]. It is in no
+//! category: `kubectl get meseta` shows records, and does so also while nobody leads.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
@@ -19,7 +20,6 @@ use crate::quantity::ResourceList;
     doc = "Resources of one agent that one framework may take for one role; exclusive, and for a limited time.",
     namespaced,
     shortname = "ofr",
-    category = "meseta",
     derive = "Default",
     derive = "PartialEq",
     selectable = ".spec.framework",

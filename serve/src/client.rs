@@ -1,10 +1,10 @@
-//! Calls from a control plane to an agent.
+//! Calls from a control plane to an agent, or to the leading control plane.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -82,6 +82,22 @@ impl Client {
         path_and_query: &str,
         body: Bytes,
     ) -> Result<Response<Incoming>, Error> {
+        let request = Request::builder().method(method).uri(path_and_query).body(body);
+        let request =
+            request.map_err(|e| Error::Http { address: address.to_owned(), source: e.into() })?;
+        self.send(address, server_name, request).await
+    }
+
+    /// Sends `request`, whose URI is path and query alone, as [`Client::get`].
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn send(
+        &self,
+        address: &str,
+        server_name: &str,
+        request: Request<Bytes>,
+    ) -> Result<Response<Incoming>, Error> {
         let http = |source: Box<dyn std::error::Error + Send + Sync>| Error::Http {
             address: address.to_owned(),
             source,
@@ -90,12 +106,9 @@ impl Client {
             address: address.to_owned(),
             seconds: limit.as_secs(),
         };
-        let request = Request::builder()
-            .method(method)
-            .uri(path_and_query)
-            .header(header::HOST, server_name)
-            .body(Full::new(body))
-            .map_err(|e| http(e.into()))?;
+        let mut request = request.map(Full::new);
+        let host = HeaderValue::from_str(server_name).map_err(|e| http(e.into()))?;
+        request.headers_mut().insert(header::HOST, host);
         let name = ServerName::try_from(server_name.to_owned()).map_err(|e| http(e.into()))?;
         let stream = tokio::time::timeout(CONNECT_TIMEOUT, async {
             let socket = TcpStream::connect(address).await?;

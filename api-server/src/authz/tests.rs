@@ -57,6 +57,19 @@ fn others_may_do_nothing() {
 }
 
 #[test]
+fn an_agent_sees_no_offers() {
+    for verb in [Verb::Get, Verb::List, Verb::Watch] {
+        let offers = Attributes { group: "live.meseta.dev", resource: "offers", ..task(verb) };
+        let of_its_own = Attributes { agent_name: Some("one"), ..offers };
+        for wanted in [offers, of_its_own] {
+            assert_eq!(authorize(&agent_one(), &wanted), Decision::Deny);
+            let plane = identity("plane", CONTROL_PLANE_GROUP);
+            assert_eq!(authorize(&plane, &wanted), Decision::Allow);
+        }
+    }
+}
+
+#[test]
 fn an_agent_has_its_own_record_and_no_other() {
     for verb in [Verb::Get, Verb::List, Verb::Watch, Verb::Update, Verb::Patch] {
         assert_eq!(authorize(&agent_one(), &agent_record(verb, "one")), Decision::Allow);

@@ -58,7 +58,7 @@ pub(crate) enum Form {
 }
 
 impl Event {
-    pub(super) fn new(
+    pub(crate) fn new(
         version: Version,
         object: Option<Arc<Object>>,
         previous: Option<Arc<Object>>,

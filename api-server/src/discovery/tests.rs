@@ -133,14 +133,36 @@ fn aggregated_entries_are_those_of_a_real_server() {
 }
 
 #[test]
-fn the_live_group_offers_no_resource_called_tasks() {
+fn offers_are_read_and_never_stored() {
     let registry = Registry::new();
+    assert!(registry.kinds().iter().all(|kind| kind.group != LIVE_GROUP));
     let legacy = legacy_resources(&registry, LIVE_GROUP, VERSION).unwrap();
-    assert_eq!(legacy["resources"].as_array().unwrap().len(), 1);
-    assert_eq!(legacy["resources"][0]["name"], "tasks/log");
+    let offers = json!({
+        "name": "offers",
+        "singularName": "offer",
+        "namespaced": true,
+        "kind": "Offer",
+        "verbs": ["get", "list", "watch"],
+        "shortNames": ["ofr"],
+    });
+    assert_eq!(legacy["resources"][0], offers);
     let aggregated = aggregated_groups(&registry);
     let live = aggregated["items"].as_array().unwrap().last().unwrap();
-    let tasks = &live["versions"][0]["resources"][0];
+    let offers = named(&live["versions"][0]["resources"], "resource", "offers");
+    let kind = json!({ "group": LIVE_GROUP, "version": VERSION, "kind": "Offer" });
+    assert_eq!(offers["responseKind"], kind);
+    assert_eq!(offers["verbs"], json!(["get", "list", "watch"]));
+}
+
+#[test]
+fn the_live_group_has_no_resource_called_tasks() {
+    let registry = Registry::new();
+    let legacy = legacy_resources(&registry, LIVE_GROUP, VERSION).unwrap();
+    let names = legacy["resources"].as_array().unwrap().iter().map(|entry| &entry["name"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["offers", "tasks/log"]);
+    let aggregated = aggregated_groups(&registry);
+    let live = aggregated["items"].as_array().unwrap().last().unwrap();
+    let tasks = named(&live["versions"][0]["resources"], "resource", "tasks");
     // kubectl and client-go take no resource without a kind, but its subresources.
     assert_eq!(tasks["responseKind"], Value::Null);
     assert_eq!(tasks["subresources"][0]["subresource"], "log");

@@ -35,6 +35,13 @@ pub(crate) struct Page {
     next: Option<Token>,
 }
 
+impl Page {
+    /// The one page of a list that is never cut.
+    pub(crate) fn whole(objects: Vec<Arc<Object>>, version: Version) -> Self {
+        Self { objects, version, next: None }
+    }
+}
+
 /// Answers with a list, or a page of one.
 ///
 /// # Errors
@@ -145,7 +152,8 @@ async fn from_history(
     }
 }
 
-fn expired(options: &ListOptions, version: Version) -> Failure {
+/// 410: `version` is not known any more.
+pub(crate) fn expired(options: &ListOptions, version: Version) -> Failure {
     match &options.token {
         None => Failure::expired(
             format!("The resourceVersion for the provided list is too old: {version}"),

@@ -80,7 +80,7 @@ pub(crate) async fn handle(
             (Start::Current, bookmark)
         }
     };
-    let mut subscription = match cache.watch(options.selection, start) {
+    let mut subscription = match cache.watch(options.selection.clone(), start) {
         Ok(subscription) => subscription,
         Err(too_old) => {
             let asked = request.query.resource_version()?.unwrap_or_default();
@@ -88,16 +88,79 @@ pub(crate) async fn handle(
             return Ok(expired(why));
         }
     };
+    let kind = Arc::clone(request.kind());
+    let initial = Initial { objects: subscription.take_initial(), ends: ends_initial };
+    Ok(begin(kind, form, &options, initial, subscription, room))
+}
+
+/// What a watch follows after its initial state.
+pub(crate) trait Changes: Send + 'static {
+    /// The next change; `None` at the end, also when asked again. May be dropped and called again
+    /// without loss.
+    fn next(&mut self) -> impl Future<Output = Option<Delivery>> + Send;
+
+    /// The next change, if it is there already.
+    fn try_next(&mut self) -> Option<Delivery>;
+
+    /// The version of what was given last; at first, what the watch begins with.
+    fn version(&self) -> Version;
+
+    /// The version up to which everything that concerns the watch was given; `None` while something
+    /// waits to be.
+    fn bookmark(&mut self) -> Option<Version>;
+
+    /// Why the watch cannot go on, where that is to be said; once.
+    fn last_words(&mut self) -> Option<Failure>;
+}
+
+impl Changes for Subscription {
+    fn next(&mut self) -> impl Future<Output = Option<Delivery>> + Send {
+        Self::next(self)
+    }
+
+    fn try_next(&mut self) -> Option<Delivery> {
+        Self::try_next(self)
+    }
+
+    fn version(&self) -> Version {
+        Self::version(self)
+    }
+
+    fn bookmark(&mut self) -> Option<Version> {
+        Self::bookmark(self)
+    }
+
+    /// Whoever is cut comes back to the ring, or hears there that it is too late.
+    fn last_words(&mut self) -> Option<Failure> {
+        None
+    }
+}
+
+/// What a watch begins with.
+pub(crate) struct Initial {
+    pub(crate) objects: Vec<Arc<Object>>,
+    /// Whether a bookmark is due after them.
+    pub(crate) ends: bool,
+}
+
+/// The answer to a watch: `initial`, then `changes`. It holds its `room` until it ends.
+pub(crate) fn begin(
+    kind: Arc<Kind>,
+    form: Form,
+    options: &WatchOptions,
+    initial: Initial,
+    changes: impl Changes,
+    room: OwnedSemaphorePermit,
+) -> Response {
     let now = Instant::now();
     let end = now + options.timeout.unwrap_or_else(default_timeout);
     let next_bookmark = options.bookmarks.then(|| first_bookmark(now, end));
-    let initial = subscription.take_initial().into_iter();
     let stream = Stream {
-        kind: Arc::clone(request.kind()),
+        kind,
         form,
-        initial,
-        ends_initial,
-        subscription,
+        initial: initial.objects.into_iter(),
+        ends_initial: initial.ends,
+        changes,
         first: true,
         end,
         next_bookmark,
@@ -108,7 +171,7 @@ pub(crate) async fn handle(
         let chunk = stream.next_chunk().await?;
         Some((Ok::<_, BoxError>(chunk), stream))
     });
-    Ok(stream_answer(Body::stream(lines)))
+    stream_answer(Body::stream(lines))
 }
 
 fn stream_answer(body: Body) -> Response {
@@ -117,8 +180,13 @@ fn stream_answer(body: Body) -> Response {
 
 /// What makes a client list anew: an answer that begins well, and then the error.
 fn expired(why: String) -> Response {
-    let event = json!({"type": "ERROR", "object": Failure::expired(why, None).body()});
-    stream_answer(Body::whole(format!("{event}\n")))
+    stream_answer(Body::whole(error_line(&Failure::expired(why, None))))
+}
+
+/// What went wrong, as an event.
+pub(crate) fn error_line(failure: &Failure) -> Bytes {
+    let event = json!({"type": "ERROR", "object": failure.body()});
+    Bytes::from(format!("{event}\n"))
 }
 
 fn default_timeout() -> Duration {
@@ -132,13 +200,13 @@ fn first_bookmark(now: Instant, end: Instant) -> Instant {
 }
 
 /// One open watch.
-struct Stream {
+struct Stream<C> {
     kind: Arc<Kind>,
     form: Form,
     initial: std::vec::IntoIter<Arc<Object>>,
     /// Whether a bookmark is due after the initial state.
     ends_initial: bool,
-    subscription: Subscription,
+    changes: C,
     /// Whether nothing was sent yet.
     first: bool,
     end: Instant,
@@ -148,7 +216,7 @@ struct Stream {
     _room: OwnedSemaphorePermit,
 }
 
-impl Stream {
+impl<C: Changes> Stream<C> {
     /// The next bytes to send; `None` at the end.
     async fn next_chunk(&mut self) -> Option<Bytes> {
         if let Some(chunk) = self.initial_chunk() {
@@ -166,7 +234,10 @@ impl Stream {
                         return bookmark;
                     }
                 }
-                delivery = self.subscription.next() => return Some(self.changes(&delivery?)),
+                delivery = self.changes.next() => return match delivery {
+                    Some(delivery) => Some(self.lines(&delivery)),
+                    None => self.changes.last_words().as_ref().map(error_line),
+                },
             }
         }
     }
@@ -183,21 +254,21 @@ impl Stream {
         }
         if self.ends_initial && self.initial.len() == 0 {
             self.ends_initial = false;
-            let version = self.subscription.version();
+            let version = self.changes.version();
             chunk.extend_from_slice(&self.bookmark(version, true));
         }
         (!chunk.is_empty()).then(|| chunk.freeze())
     }
 
     /// The lines of a change and of those that wait behind it.
-    fn changes(&mut self, first: &Delivery) -> Bytes {
+    fn lines(&mut self, first: &Delivery) -> Bytes {
         let line = self.change(first);
-        let Some(second) = self.subscription.try_next() else { return line };
+        let Some(second) = self.changes.try_next() else { return line };
         let mut chunk = BytesMut::from(line);
         let mut next = Some(second);
         while let Some(delivery) = next {
             chunk.extend_from_slice(&self.change(&delivery));
-            next = (chunk.len() < CHUNK_BYTES).then(|| self.subscription.try_next()).flatten();
+            next = (chunk.len() < CHUNK_BYTES).then(|| self.changes.try_next()).flatten();
         }
         chunk.freeze()
     }
@@ -218,7 +289,7 @@ impl Stream {
         let next = first_bookmark(now, self.end);
         self.next_bookmark = self.next_bookmark.map(|_| next);
         self.timer.as_mut().reset(self.next_bookmark.unwrap_or(self.end).min(self.end));
-        let version = if due { self.subscription.bookmark() } else { None };
+        let version = if due { self.changes.bookmark() } else { None };
         version.map(|version| self.bookmark(version, false))
     }
 

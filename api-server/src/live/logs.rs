@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::{Call, LiveResource};
+use super::{Call, LiveResource, Shape};
 use crate::answer::{self, Body, BoxError, Response};
 use crate::cache::{Selection, Start, Subscription};
 use crate::object::Object;
@@ -65,14 +65,15 @@ impl Logs {
         let tasks = resource(call.server, "tasks");
         let mut changes = watch_task(&call, tasks)?;
         let deadline = Instant::now() + MAX_PLACEMENT_WAIT;
-        let key = crate::object::key(call.namespace, call.name);
+        let key = crate::object::key(&call.objects.namespace, &call.objects.name);
         loop {
             let stored = tasks.read(call.server.store(), &key).await?;
-            let stored = stored.ok_or_else(|| Failure::not_found(&tasks.kind, call.name))?;
+            let stored =
+                stored.ok_or_else(|| Failure::not_found(&tasks.kind, &call.objects.name))?;
             let task = read_task(&stored)?;
             let waits = wanted.follow && !is_over(&task) && Instant::now() < deadline;
             match task.spec.agent_name.as_deref().filter(|agent| !agent.is_empty()) {
-                None if !waits => return Err(not_placed(call.name)),
+                None if !waits => return Err(not_placed(&call.objects.name)),
                 None => {}
                 Some(agent) => {
                     let path = wanted.path(stored.uid());
@@ -91,12 +92,8 @@ impl Logs {
 }
 
 impl LiveResource for Logs {
-    fn path(&self) -> (&'static str, &'static str) {
-        ("tasks", "log")
-    }
-
-    fn verbs(&self) -> &'static [Verb] {
-        &[Verb::Get]
+    fn shape(&self) -> Shape<'_> {
+        Shape::Subresource { resource: "tasks", subresource: "log", verbs: &[Verb::Get] }
     }
 
     fn serve<'a>(&'a self, call: Call<'a>) -> BoxFuture<'a, Result<Response, Failure>> {
@@ -148,9 +145,9 @@ fn not_placed(name: &str) -> Failure {
 }
 
 fn watch_task(call: &Call<'_>, tasks: &Resource) -> Result<Subscription, Failure> {
-    let fields = FieldSelector::parse(&format!("metadata.name={}", call.name), &tasks.kind);
+    let fields = FieldSelector::parse(&format!("metadata.name={}", call.objects.name), &tasks.kind);
     let selection = Selection {
-        namespace: Some(call.namespace.to_owned()),
+        namespace: Some(call.objects.namespace.clone()),
         fields: fields.map_err(Failure::bad_request)?,
         ..Selection::default()
     };

@@ -49,7 +49,7 @@ impl Limits {
     ///
     /// # Errors
     /// 429.
-    pub(super) async fn enter(&self, verb: Verb) -> Result<Option<OwnedSemaphorePermit>, Failure> {
+    pub(crate) async fn enter(&self, verb: Verb) -> Result<Option<OwnedSemaphorePermit>, Failure> {
         if verb == Verb::Watch {
             return Ok(None);
         }

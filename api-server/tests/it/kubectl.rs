@@ -20,7 +20,7 @@ use crate::world::{World, task};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server behind TLS, and a kubectl that knows it.
-struct Cluster {
+pub(crate) struct Cluster {
     world: World,
     directory: TempDir,
     _stop: DropGuard,
@@ -28,8 +28,11 @@ struct Cluster {
 
 impl Cluster {
     async fn new() -> Self {
+        Self::of(World::new().await).await
+    }
+
+    pub(crate) async fn of(world: World) -> Self {
         meseta_serve::install_crypto_provider();
-        let world = World::new().await;
         let authority = meseta_api_server::authority(&*world.store, None).await.unwrap();
         let issued = authority.issue_server(&["127.0.0.1".to_owned()]).unwrap();
         let ca = authority.certificate_pem();
@@ -66,7 +69,7 @@ impl Cluster {
     }
 
     /// What a command that must succeed prints.
-    async fn ok(&self, arguments: &str) -> String {
+    pub(crate) async fn ok(&self, arguments: &str) -> String {
         self.ok_with(arguments, "").await
     }
 
@@ -78,7 +81,7 @@ impl Cluster {
     }
 
     /// What a command that must fail says.
-    async fn fails(&self, arguments: &str, input: &str) -> String {
+    pub(crate) async fn fails(&self, arguments: &str, input: &str) -> String {
         let output = self.run(arguments, input).await;
         let (out, error) = texts(&output);
         assert!(!output.status.success(), "kubectl {arguments} did not fail:\n{out}{error}");
@@ -86,7 +89,7 @@ impl Cluster {
     }
 
     /// Starts a command whose lines are read as they come.
-    fn follow(&self, arguments: &str) -> Lines {
+    pub(crate) fn follow(&self, arguments: &str) -> Lines {
         let mut child = self.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Lines { _child: child, lines }
@@ -98,14 +101,14 @@ fn texts(output: &Output) -> (String, String) {
     (text(&output.stdout), text(&output.stderr))
 }
 
-struct Lines {
+pub(crate) struct Lines {
     _child: Child,
     lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
 }
 
 impl Lines {
     /// The words of the next line.
-    async fn next(&mut self) -> Vec<String> {
+    pub(crate) async fn next(&mut self) -> Vec<String> {
         let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
         let line = line.expect("no line came").unwrap().expect("the command ended");
         line.split_whitespace().map(str::to_owned).collect()

@@ -319,3 +319,66 @@ async fn an_answer_says_which_store_it_comes_from() {
     let answer = world.get("/version").await;
     assert_eq!(answer.headers["meseta-store-generation"], world.store.generation());
 }
+
+#[tokio::test]
+async fn what_a_mesos_framework_sent_is_kept_bit_for_bit() {
+    let world = World::new().await;
+    let sent = json!({"name": "x", "task_id": {"value": "t"}, "unknown": [1, {"b": null}, 1.50]});
+    let mesos = json!({"frameworkId": "F", "taskId": "t", "executorId": "e", "taskInfo": sent});
+    let owner = json!({"framework": "f", "frameworkUid": "u", "incarnation": 3});
+    let spec = json!({"containers": [], "executorName": "e-1", "agentName": "n1",
+        "placement": {"epoch": 1}, "owner": owner, "mesos": mesos, "role": "*"});
+    let created = world.create("a", json!({"spec": spec})).await;
+    assert_eq!(created["spec"]["mesos"], mesos);
+    let update = json!({"uuid": "u", "status": {"state": "TASK_RUNNING", "data": "AA==", "x": {}}});
+    let status = json!({"status": {"state": "Running", "mesos": {"updates": [update]}}});
+    let updated = world.merge(&format!("{}/status", path("a")), &status).await.ok();
+    assert_eq!(updated["status"]["mesos"]["updates"][0], update);
+}
+
+#[tokio::test]
+async fn executors_kills_and_schedulers_follow_their_rules() {
+    let world = World::new().await;
+    let refused = async |name: &str, spec: Value| {
+        let (code, _, message) = world.post(TASKS, &task(name, &spec)).await.refusal();
+        assert_eq!(code, 422);
+        message
+    };
+    for (spec, why) in [
+        (json!({"spec": {"containers": null}}), "must have exactly one container"),
+        (
+            json!({"spec": {"executorName": "e"}}),
+            "must be empty where `executorName` is set: the executor runs the task",
+        ),
+        (
+            json!({"spec": {"containers": [], "executorName": "e", "executor": {}}}),
+            "must not be set together with `executorName`",
+        ),
+    ] {
+        let message = refused("a", spec).await;
+        assert!(message.contains(why), "{message}");
+    }
+    let executor = world.create("e", json!({"spec": {"executor": {}}})).await;
+    assert_eq!(executor["spec"]["executor"], json!({"shutdownGracePeriodSeconds": 5}));
+    world.merge(&path("e"), &json!({"spec": {"kill": {"gracePeriodSeconds": 9}}})).await.ok();
+    world.merge(&path("e"), &json!({"spec": {"kill": {"gracePeriodSeconds": 0}}})).await.ok();
+    let back = world.merge(&path("e"), &json!({"spec": {"kill": null}})).await.refusal();
+    assert!(back.0 == 422 && back.2.contains("must not be taken back"), "{back:?}");
+
+    let frameworks = "/apis/meseta.dev/v1alpha1/namespaces/default/frameworks";
+    let framework = |id: &str| {
+        json!({"apiVersion": "meseta.dev/v1alpha1", "kind": "Framework", "metadata": {"name": "f"},
+            "spec": {"role": "*", "scheduler": {"frameworkId": id, "roles": ["*"],
+                "frameworkInfo": {"name": "x", "labels": {"labels": []}}}}})
+    };
+    let created = world.post(frameworks, &framework("F")).await.ok();
+    assert_eq!(created["spec"]["taskSets"], Value::Null);
+    assert_eq!(created["spec"]["scheduler"]["failoverTimeoutSeconds"], 0);
+    let other = world.merge(&format!("{frameworks}/f"), &framework("G")).await.refusal();
+    assert!(other.0 == 422 && other.2.contains("must not come, go or change"), "{other:?}");
+    let mut empty = framework("F");
+    empty["metadata"]["name"] = "g".into();
+    empty["spec"]["scheduler"] = Value::Null;
+    let none = world.post(frameworks, &empty).await.refusal();
+    assert!(none.2.contains("must have at least one set"), "{none:?}");
+}
