@@ -23,13 +23,6 @@ impl Encoding {
         }
     }
 
-    /// The encoding of which `content_type` is the media type; no parameters, and case counts, as
-    /// with Mesos.
-    #[must_use]
-    pub fn from_content_type(content_type: &str) -> Option<Self> {
-        [Self::Json, Self::Protobuf].into_iter().find(|each| each.content_type() == content_type)
-    }
-
     /// `message` in this encoding.
     #[must_use]
     pub fn encode<M: Message>(self, message: &M) -> Vec<u8> {

@@ -16,11 +16,13 @@
 //! - Both encodings hold the same: a message that goes through one and then the other is equal,
 //!   but for defaults, which JSON always sets.
 
+mod accept;
 mod codec;
 mod encoding;
 mod error;
 pub mod json;
 mod message;
+mod negotiate;
 pub mod protobuf;
 pub mod recordio;
 pub mod v1;
