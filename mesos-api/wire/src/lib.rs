@@ -16,7 +16,6 @@
 //! - Both encodings hold the same: a message that goes through one and then the other is equal,
 //!   but for defaults, which JSON always sets.
 
-mod accept;
 mod codec;
 mod encoding;
 mod error;
