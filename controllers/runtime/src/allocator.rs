@@ -1,52 +1,39 @@
 //! Carries out the allocator's decisions.
 //!
 //! Followers only feed it ([`follow`]), so that a new leader can decide at once. The leader
-//! ([`Shell::lead`]) gathers what has changed within a short window, takes a batch of placements,
-//! and writes them concurrently. The allocator assumes each placement when it decides it; the
-//! answer confirms it, or the record is read again and the assumption is forgotten.
+//! ([`Shell::lead`]) takes a batch of placements and of offers at a time. Placements are written
+//! concurrently: the allocator assumes each when it decides it; the answer confirms it, or the record
+//! is read again and the assumption is forgotten. Offers go to the seats; what is launched on them
+//! is assumed, created, and then told by its rows.
 
 mod convert;
+mod launch;
+mod lead;
 mod pending;
 mod place;
 mod roles;
+mod seats;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
-use meseta_planning::allocator::Allocator;
+use meseta_planning::allocator::{Allocator, Placement};
 use tokio::sync::Mutex;
-use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 
 use self::pending::Waiting;
 use self::place::{Order, Settled};
 use crate::cluster::{Cluster, Key};
-use crate::write::Writer;
 
-/// Changes that come within it are decided on together; a burst of tasks is one batch, and a single
-/// task hardly notices.
-const WINDOW: Duration = Duration::from_millis(2);
-/// Placements under way at the same time: a few groups of the store's commit.
-const MAX_PLACING: usize = 256;
-/// Explanations and statuses under way at the same time.
-const MAX_REPORTING: usize = 16;
-/// Time between two looks at what is pending.
-const TICK: Duration = Duration::from_millis(200);
 /// How long a follower lets changes gather.
 const FOLLOWER_WINDOW: Duration = Duration::from_millis(50);
-/// After so long a task whose placement the server refused is tried again without a change.
-const REFUSED_RETRY: Duration = Duration::from_secs(30);
 
 /// The allocator with what the shell has to remember.
 pub(crate) struct Shell {
     allocator: Allocator,
     /// Paths of the roles by name of the record; a removal tells the name only.
     role_paths: BTreeMap<String, String>,
-    /// Paths that tasks have named.
+    /// Paths that tasks and schedulers have named.
     used_paths: BTreeSet<String>,
     /// Tasks without an agent.
     waiting: BTreeMap<Key, Waiting>,
@@ -54,7 +41,9 @@ pub(crate) struct Shell {
     next_explained: Option<Key>,
     /// Tasks whose placement is being written.
     placing: BTreeSet<Key>,
-    /// Placements of which nobody knows whether they were written.
+    /// Tasks that were launched on offers and whose record is being created.
+    launching: BTreeSet<Key>,
+    /// Placements and launches of which nobody knows whether they were written.
     unsettled: BTreeSet<Key>,
     /// Tasks whose placement the server refused, in the version it refused.
     refused: BTreeMap<Key, String>,
@@ -79,52 +68,11 @@ impl Shell {
             waiting: BTreeMap::new(),
             next_explained: None,
             placing: BTreeSet::new(),
+            launching: BTreeSet::new(),
             unsettled: BTreeSet::new(),
             refused: BTreeMap::new(),
             roles_reported: BTreeMap::new(),
         }
-    }
-
-    /// Places tasks until `stop`. The rows have to be as new as the lease.
-    pub(crate) async fn lead(
-        &mut self,
-        cluster: &Cluster,
-        writer: &Writer,
-        stop: &CancellationToken,
-    ) {
-        self.settle_former_terms(cluster);
-        let mut placing: FuturesUnordered<BoxFuture<'_, Settled>> = FuturesUnordered::new();
-        let mut reporting: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut retry_refused = tokio::time::interval(REFUSED_RETRY);
-        loop {
-            self.absorb(cluster);
-            for order in self.decide(cluster, MAX_PLACING - placing.len()) {
-                placing.push(Box::pin(place::place(writer, order, stop)));
-            }
-            tokio::select! {
-                () = stop.cancelled() => break,
-                Some(settled) = placing.next() => self.settle(cluster, settled),
-                Some(()) = reporting.next() => {}
-                () = cluster.changed.notified() => tokio::time::sleep(WINDOW).await,
-                _ = ticks.tick() => {
-                    let room = MAX_REPORTING - reporting.len().min(MAX_REPORTING);
-                    for report in self.reports(cluster, room) {
-                        reporting.push(Box::pin(report.write(cluster, writer)));
-                    }
-                }
-                _ = retry_refused.tick() => {
-                    let refused = std::mem::take(&mut self.refused);
-                    cluster.lock().changed.tasks.extend(refused.into_keys());
-                }
-            }
-        }
-        // Writes under way are bounded in time; what they did should be known to the next term.
-        while let Some(settled) = placing.next().await {
-            self.settle(cluster, settled);
-        }
-        while reporting.next().await.is_some() {}
     }
 
     /// Forgets what earlier terms of this process assumed; the rows say what has come of it.
@@ -181,12 +129,8 @@ impl Shell {
         }
     }
 
-    /// The next placements, complete enough to be written.
-    fn decide(&mut self, cluster: &Cluster, room: usize) -> Vec<Order> {
-        if room == 0 {
-            return Vec::new();
-        }
-        let placements = self.allocator.allocate(room);
+    /// Placements, complete enough to be written.
+    fn orders(&mut self, cluster: &Cluster, placements: Vec<Placement>) -> Vec<Order> {
         let state = cluster.lock();
         let mut orders = Vec::with_capacity(placements.len());
         for placement in placements {

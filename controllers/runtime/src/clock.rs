@@ -21,6 +21,11 @@ impl Boottime {
         ))
     }
 
+    /// Milliseconds since the machine was started.
+    pub(crate) fn millis(self) -> i64 {
+        i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX)
+    }
+
     /// How long ago `self` was; zero if it is still to come.
     pub(crate) fn elapsed(self) -> Duration {
         Self::now().0.saturating_sub(self.0)

@@ -102,6 +102,30 @@ impl Cluster {
         }
     }
 
+    /// Takes in a task that this process has created; says whether its record is still there as far
+    /// as the watch has told.
+    pub(crate) fn apply_created(&self, task: &Task) -> bool {
+        let key = Key::of(task);
+        let uid = task.metadata.uid.as_deref().unwrap_or_default();
+        {
+            let mut state = self.lock();
+            match state.tasks.get(&key) {
+                Some(known) => {
+                    let found = known.uid == uid;
+                    drop(state);
+                    self.apply_task(task, true);
+                    return found;
+                }
+                None if state.was_removed(uid) => return false,
+                None => {}
+            }
+            state.insert_task(key.clone(), TaskRow::new(task, Some(Boottime::now())));
+            state.changed.tasks.insert(key);
+        }
+        self.changed.notify_one();
+        true
+    }
+
     /// Forgets a task whose record is gone; with `uid`, only if it is that record.
     pub(crate) fn remove_task(&self, key: &Key, uid: Option<&str>) {
         let mut state = self.lock();
@@ -110,7 +134,7 @@ impl Cluster {
             return;
         }
         let owner = row.owner_key(key);
-        if owner.is_some() {
+        if row.owner.is_some() {
             let uid = row.uid.clone();
             state.note_removed(uid);
         }

@@ -151,7 +151,7 @@ impl Leading {
         let writer = term.writer.clone();
         tracing::info!(epoch = writer.epoch, "rows are as new as the lease");
         let mut shell = shell.lock().await;
-        let _pen = offers.open(writer.epoch);
+        let pen = offers.open(writer.epoch);
         // A term that has ended meanwhile is not announced any more.
         leadership.send_if_modified(|leadership| {
             let lasts = !stop.is_cancelled();
@@ -161,9 +161,8 @@ impl Leading {
             lasts
         });
         let (writer, cluster) = (&writer, &*cluster);
-        drop(commands);
         tokio::join!(
-            shell.lead(cluster, writer, stop),
+            shell.lead(cluster, writer, commands, pen, stop),
             framework::run(cluster, writer, stop),
             agent_lifecycle::run(cluster, writer, config.agents, stop),
             retention::run(cluster, writer, config.retention, stop),

@@ -1,4 +1,6 @@
 //! Carries out the plans of frameworks: observe, validate, plan, apply, report.
+//!
+//! Those of external schedulers are left alone, whatever their records say.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -78,7 +80,8 @@ impl Controller<'_> {
             self.memory.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
             return Ok(None);
         };
-        if record.metadata.deletion_timestamp.is_some() {
+        // What an external scheduler runs, and its end, are the gateway's.
+        if record.metadata.deletion_timestamp.is_some() || record.spec.scheduler.is_some() {
             return Ok(None);
         }
         let now = Time(jiff::Timestamp::now());

@@ -1,7 +1,11 @@
 //! Rows as the allocator wants them.
 
-use meseta_crds::{ResourceList, TaskState};
-use meseta_planning::allocator::{self, Allocator, TaskKey};
+use jiff::Timestamp;
+use meseta_crds::condition::Time;
+use meseta_crds::{
+    FRAMEWORK_LABEL, MESOS, Offer, OfferSpec, ResourceList, SCHEDULER_LABEL, Task, TaskState,
+};
+use meseta_planning::allocator::{self, Allocator, OfferId, TaskKey};
 
 use crate::cluster::{AgentRow, Key, RoleRow, TaskRow};
 
@@ -44,7 +48,12 @@ pub(super) fn agent(name: &str, row: &AgentRow) -> allocator::AgentRow {
 }
 
 pub(super) fn role(row: &RoleRow) -> allocator::RoleRow {
-    allocator::RoleRow { path: row.path.clone(), weight: row.weight, limits: row.limits.clone() }
+    allocator::RoleRow {
+        path: row.path.clone(),
+        weight: row.weight,
+        limits: row.limits.clone(),
+        guarantees: row.guarantees.clone(),
+    }
 }
 
 pub(super) fn task(key: TaskKey, row: &TaskRow) -> allocator::TaskRow {
@@ -63,4 +72,49 @@ pub(super) fn task(key: TaskKey, row: &TaskRow) -> allocator::TaskRow {
         agent: row.agent.clone(),
         terminal: row.state.is_terminal(),
     }
+}
+
+/// A task that is about to be created on an agent.
+pub(super) fn launched(key: &Key, task: &Task) -> allocator::TaskRow {
+    let row = TaskRow::new(task, None);
+    allocator::TaskRow { uid: String::new(), ..self::task(task_key(key), &row) }
+}
+
+/// Name of the record of an offer; it is never given again.
+pub(super) fn offer_name(epoch: i64, id: OfferId) -> String {
+    format!("offer-{epoch}-{id}")
+}
+
+/// The offer of this term that has the name.
+pub(super) fn offer_id(epoch: i64, name: &str) -> Option<OfferId> {
+    let (of_epoch, id) = name.strip_prefix("offer-")?.rsplit_once('-')?;
+    let id: OfferId = id.parse().ok()?;
+    // Only as it is written here, not `+7` or `007`.
+    (of_epoch == epoch.to_string() && offer_name(epoch, id) == name).then_some(id)
+}
+
+/// The record of an offer, and from when to when it is out.
+pub(super) fn offer(
+    epoch: i64,
+    offer: &allocator::Offer,
+    namespace: &str,
+    framework: &str,
+    (from, until): (Timestamp, Timestamp),
+) -> Offer {
+    let name = offer_name(epoch, offer.id);
+    let spec = OfferSpec {
+        framework: framework.to_owned(),
+        role: offer.seat.role.clone(),
+        agent_name: offer.agent.clone(),
+        resources: offer.resources.clone(),
+        expires_at: Some(Time(until)),
+    };
+    let mut record = Offer::new(&name, spec);
+    let metadata = &mut record.metadata;
+    metadata.namespace = Some(namespace.to_owned());
+    metadata.creation_timestamp = Some(Time(from));
+    metadata.uid = Some(name);
+    let labels = [(FRAMEWORK_LABEL, framework), (SCHEDULER_LABEL, MESOS)];
+    metadata.labels = Some(labels.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
+    record
 }

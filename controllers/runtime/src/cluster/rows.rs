@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt as _};
 use meseta_crds::condition::{self, Condition, kind};
-use meseta_crds::task::{Constraint, TaskOwner};
+use meseta_crds::task::{Constraint, MesosStatus, TaskOwner};
 use meseta_crds::{
     AGENT_FINALIZER, Agent, FrameworkRole, FrameworkRoleStatus, ResourceList, Task, TaskState,
 };
@@ -43,11 +43,13 @@ pub(crate) struct TaskRow {
     pub(crate) resources: ResourceList,
     pub(crate) constraints: Vec<Constraint>,
     pub(crate) shared_volumes: Vec<String>,
+    /// Whether an external scheduler launched it: the framework controller leaves it alone.
+    pub(crate) external: bool,
     pub(crate) agent: Option<String>,
     pub(crate) state: TaskState,
     pub(crate) reason: Option<String>,
     pub(crate) ended: Option<Timestamp>,
-    /// Whether its container was running when last heard of.
+    /// Whether its container, or its executor with it, was running when last heard of.
     pub(crate) ran: bool,
     /// Kept for tasks without an agent only; nobody else writes theirs.
     pub(crate) conditions: Vec<Condition>,
@@ -90,19 +92,25 @@ impl TaskRow {
             resources: spec.resources.clone(),
             constraints: spec.constraints.clone(),
             shared_volumes: shared.map(|volume| volume.name.clone()).collect(),
+            external: spec.mesos.is_some(),
             agent: spec.agent_name.clone(),
             state: status.state,
             reason: status.reason,
             ended,
-            ran: container.is_some_and(|c| c.started_at.is_some() && c.finished_at.is_none()),
+            ran: match spec.executor_name {
+                Some(_) => status.mesos.as_ref().is_some_and(executor_said_running),
+                None => {
+                    container.is_some_and(|c| c.started_at.is_some() && c.finished_at.is_none())
+                }
+            },
             conditions: if placed { Vec::new() } else { status.conditions },
             own_write,
         }
     }
 
-    /// The framework the task says it belongs to.
+    /// The framework the task says it belongs to, if that is run from here.
     pub(super) fn owner_key(&self, key: &Key) -> Option<Key> {
-        let owner = self.owner.as_ref()?;
+        let owner = self.owner.as_ref().filter(|_| !self.external)?;
         Some(Key { namespace: key.namespace.clone(), name: owner.framework.clone() })
     }
 
@@ -120,6 +128,15 @@ impl TaskRow {
     /// Whether the agent may still have something of the task.
     pub(crate) fn is_held(&self) -> bool {
         self.finalizers.iter().any(|finalizer| finalizer == AGENT_FINALIZER)
+    }
+}
+
+/// Whether the last that an executor said of a task is that it runs. Of what was acknowledged the
+/// record may know no more than that it was; then it was more than a beginning.
+fn executor_said_running(status: &MesosStatus) -> bool {
+    match status.updates.last() {
+        Some(update) => update.status["state"] == "TASK_RUNNING",
+        None => status.acknowledged.is_some(),
     }
 }
 
@@ -165,6 +182,7 @@ pub(crate) struct RoleRow {
     pub(crate) path: String,
     pub(crate) weight: i64,
     pub(crate) limits: ResourceList,
+    pub(crate) guarantees: ResourceList,
     pub(crate) generation: i64,
     pub(crate) status: FrameworkRoleStatus,
 }
@@ -175,6 +193,7 @@ impl RoleRow {
             path: role.spec.path.clone(),
             weight: role.spec.weight,
             limits: role.spec.limits.clone(),
+            guarantees: role.spec.guarantees.clone(),
             generation: role.metadata.generation.unwrap_or_default(),
             status: role.status.clone().unwrap_or_default(),
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use meseta_crds::task::TaskOwner;
 use meseta_crds::{Framework, FrameworkSpec, Task, TaskSpec, TaskState, TaskStatus};
 
 use super::{Cluster, Key};
@@ -50,6 +51,26 @@ fn an_answer_about_a_record_that_is_gone_changes_nothing() {
     assert_eq!(state(&cluster), None);
     cluster.apply_task(&task("namesake", 5, TaskState::Running), false);
     cluster.apply_task(&task("u", 9, TaskState::Pending), true);
+    assert_eq!(state(&cluster), Some(TaskState::Running));
+}
+
+#[test]
+fn what_was_created_is_known_before_the_watch_tells_and_not_after_it_told_of_its_end() {
+    let cluster = cluster();
+    let mut created = task("u", 2, TaskState::Pending);
+    created.spec.owner = Some(TaskOwner::default());
+    assert!(cluster.apply_created(&created));
+    assert_eq!(state(&cluster), Some(TaskState::Pending));
+    let mut finished = task("u", 3, TaskState::Finished);
+    finished.spec.owner = Some(TaskOwner::default());
+    cluster.apply_task(&finished, false);
+    assert!(cluster.apply_created(&created));
+    assert_eq!(state(&cluster), Some(TaskState::Finished));
+    cluster.remove_task(&Key::of(&created), None);
+    assert!(!cluster.apply_created(&created));
+    assert_eq!(state(&cluster), None);
+    cluster.apply_task(&task("namesake", 7, TaskState::Running), false);
+    assert!(!cluster.apply_created(&created));
     assert_eq!(state(&cluster), Some(TaskState::Running));
 }
 

@@ -1,0 +1,313 @@
+//! The loop of a leader: everything that concerns the allocator goes through it.
+//!
+//! ```text
+//!  changed rows, commands, answers ──► wake ──► absorb ──► decide ─┬─► placements ──► writes
+//!                                       ▲                          ├─► offers ──────► seats
+//!                      next deadline ───┘                          └─► rescinded ───► seats
+//! ```
+//!
+//! The first event is decided on at once; those that follow within [`WINDOW`] of that together, at
+//! its end. So a single free resource is offered without delay and a burst of tasks is one batch.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use meseta_crds::Task;
+use meseta_planning::allocator::{AcceptError, Decisions};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::launch::{self, Created, Launch, Outcome};
+use super::place::{self, Settled};
+use super::seats::Seats;
+use super::{Shell, convert};
+use crate::clock::Boottime;
+use crate::cluster::{Cluster, Key};
+use crate::market::{Command, LaunchError, Launched, Taken};
+use crate::offer_book::Pen;
+use crate::write::Writer;
+
+/// Least time between two decisions; what changes meanwhile is decided on together.
+const WINDOW: Duration = Duration::from_millis(2);
+/// Placements under way at the same time: a few groups of the store's commit.
+const MAX_PLACING: usize = 256;
+/// Launches under way at the same time; with more, commands wait.
+const MAX_LAUNCHING: usize = 256;
+/// Records of launches that are created at the same time, as [`MAX_PLACING`].
+const MAX_CREATING: usize = 256;
+/// Explanations and statuses under way at the same time.
+const MAX_REPORTING: usize = 16;
+/// Time between two looks at what is pending, and at who has left.
+const TICK: Duration = Duration::from_millis(200);
+/// After so long a task whose placement the server refused is tried again without a change.
+const REFUSED_RETRY: Duration = Duration::from_secs(30);
+/// Shortest time for which what was declined is not offered again: a scheduler that asks for none
+/// must not get the same offer hundreds of times a second. In Mesos it is a second.
+const SHORTEST_FILTER: Duration = Duration::from_millis(250);
+/// Longest sleep while nothing is due.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// When the next decision is due.
+struct Pace {
+    /// When it was decided last.
+    last: Option<Instant>,
+    due: Option<Instant>,
+}
+
+impl Pace {
+    /// Something has changed.
+    fn wake(&mut self) {
+        if self.due.is_none() {
+            let now = Instant::now();
+            self.due = Some(self.last.map_or(now, |last| now.max(last + WINDOW)));
+        }
+    }
+}
+
+impl Shell {
+    /// Decides until `stop`. The rows have to be as new as the lease.
+    pub(crate) async fn lead(
+        &mut self,
+        cluster: &Cluster,
+        writer: &Writer,
+        mut commands: mpsc::Receiver<Command>,
+        pen: Pen,
+        stop: &CancellationToken,
+    ) {
+        self.settle_former_terms(cluster);
+        let mut seats = Seats::new(writer.epoch, pen);
+        let mut placing: FuturesUnordered<BoxFuture<'_, Settled>> = FuturesUnordered::new();
+        let mut launches: JoinSet<Outcome> = JoinSet::new();
+        let creating = Arc::new(Semaphore::new(MAX_CREATING));
+        let mut reporting: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut retry_refused = tokio::time::interval(REFUSED_RETRY);
+        let mut pace = Pace { last: None, due: Some(Instant::now()) };
+        loop {
+            let expiry =
+                self.next_expiry().map(|at| pace.last.map_or(at, |last| at.max(last + WINDOW)));
+            let now = Instant::now();
+            if pace.due.is_some_and(|due| due <= now) || expiry.is_some_and(|at| at <= now) {
+                self.absorb(cluster);
+                for order in self.decide(cluster, &mut seats, MAX_PLACING - placing.len()) {
+                    placing.push(Box::pin(place::place(writer, order, stop)));
+                }
+                pace = Pace { last: Some(Instant::now()), due: None };
+                // Others have their turn, however much there is to decide.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let next = [pace.due, expiry].into_iter().flatten().min().unwrap_or(now + IDLE);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep_until(next) => {}
+                () = cluster.changed.notified() => pace.wake(),
+                Some(settled) = placing.next() => {
+                    self.settle(cluster, settled);
+                    pace.wake();
+                }
+                Some(outcome) = launches.join_next() => {
+                    self.settle_launch(cluster, outcome);
+                    pace.wake();
+                }
+                Some(command) = commands.recv(), if launches.len() < MAX_LAUNCHING => {
+                    if let Some(launch) = self.obey(cluster, &mut seats, writer.epoch, command) {
+                        let (permits, stop) = (creating.clone(), stop.clone());
+                        launches.spawn(launch::carry_out(writer.clone(), launch, permits, stop));
+                    }
+                    pace.wake();
+                }
+                Some(number) = seats.next_gone() => {
+                    seats.give_back(&mut self.allocator, number);
+                    pace.wake();
+                }
+                Some(()) = reporting.next() => {}
+                _ = ticks.tick() => {
+                    seats.sweep(&mut self.allocator);
+                    let room = MAX_REPORTING - reporting.len().min(MAX_REPORTING);
+                    for report in self.reports(cluster, room) {
+                        reporting.push(Box::pin(report.write(cluster, writer)));
+                    }
+                }
+                _ = retry_refused.tick() => {
+                    let refused = std::mem::take(&mut self.refused);
+                    cluster.lock().changed.tasks.extend(refused.into_keys());
+                    pace.wake();
+                }
+            }
+        }
+        // Nobody is offered anything any more; this also closes the book.
+        drop(commands);
+        seats.close(&mut self.allocator);
+        // Writes under way are bounded in time; what they did should be known to the next term.
+        while let Some(settled) = placing.next().await {
+            self.settle(cluster, settled);
+        }
+        while let Some(outcome) = launches.join_next().await {
+            self.settle_launch(cluster, outcome);
+        }
+        while reporting.next().await.is_some() {}
+    }
+
+    /// When the next offer or filter expires.
+    fn next_expiry(&self) -> Option<Instant> {
+        let left = self.allocator.next_deadline()? - Boottime::now().millis();
+        Some(Instant::now() + Duration::from_millis(u64::try_from(left).unwrap_or(0)))
+    }
+
+    /// Makes the offers and returns the placements of one cycle.
+    fn decide(&mut self, cluster: &Cluster, seats: &mut Seats, room: usize) -> Vec<place::Order> {
+        let now = Boottime::now().millis();
+        let Decisions { placements, offers, rescinded } = self.allocator.decide(now, room);
+        seats.deliver(&mut self.allocator, now, offers, &rescinded);
+        self.orders(cluster, placements)
+    }
+
+    /// Carries out a command; a launch is returned when its room is assumed.
+    fn obey(
+        &mut self,
+        cluster: &Cluster,
+        seats: &mut Seats,
+        epoch: i64,
+        command: Command,
+    ) -> Option<Launch> {
+        let allocator = &mut self.allocator;
+        // Whoever asked may have gone.
+        match command {
+            Command::Enter(seat, answer) => {
+                self.used_paths.extend(seat.roles.iter().cloned());
+                drop(answer.send(seats.enter(allocator, seat)));
+            }
+            Command::SetRoles { uid, roles, suppressed, done } => {
+                self.used_paths.extend(roles.iter().cloned());
+                seats.set_roles(allocator, &uid, roles, &suppressed);
+                let _ = done.send(());
+            }
+            Command::Suppress { uid, roles, done } => {
+                seats.suppress(allocator, &uid, &roles);
+                let _ = done.send(());
+            }
+            Command::Revive { uid, roles, done } => {
+                seats.revive(allocator, &uid, &roles);
+                let _ = done.send(());
+            }
+            Command::Leave { uid, done } => {
+                seats.leave(allocator, &uid);
+                let _ = done.send(());
+            }
+            Command::Decline { uid, offers, filter, done } => {
+                seats.decline(allocator, &uid, &offers, until(filter));
+                let _ = done.send(());
+            }
+            Command::Take { uid, offers, answer } => {
+                drop(answer.send(seats.take(allocator, &uid, &offers)));
+            }
+            Command::Launch { taken, tasks, filter, answer } => {
+                let filter = until(filter);
+                return self.launch(cluster, seats, epoch, (taken, tasks, filter, answer));
+            }
+        }
+        None
+    }
+
+    /// Assumes the room of what is launched; or says why not.
+    fn launch(
+        &mut self,
+        cluster: &Cluster,
+        seats: &mut Seats,
+        epoch: i64,
+        (taken, tasks, filter, answer): (Taken, Vec<Task>, Option<i64>, Launched),
+    ) -> Option<Launch> {
+        let count = tasks.len();
+        let Some(held) = seats.use_up(&taken) else {
+            drop(answer.send(vec![Err(LaunchError::Gone); count]));
+            return None;
+        };
+        let mut launch = Launch { orders: Vec::new(), assumed: BTreeSet::new(), answer };
+        let (mut rows, mut named) = (Vec::new(), BTreeSet::new());
+        let state = cluster.lock();
+        for mut task in tasks {
+            launch::place(&mut task, &held, epoch);
+            let key = Key::of(&task);
+            let known = self.launching.contains(&key) || state.tasks.contains_key(&key);
+            let twice = !named.insert(key.clone());
+            // An executor may be there already; whether it is the same is seen when it is created.
+            let refused =
+                (twice || known && task.spec.executor.is_none()).then_some(LaunchError::Exists);
+            if !known && !twice {
+                rows.push(convert::launched(&key, &task));
+                launch.assumed.insert(key.clone());
+            }
+            launch.orders.push(launch::Order { key, task, refused });
+        }
+        drop(state);
+        if let Err(err) = self.allocator.accept(&held.offers, rows, filter) {
+            held.offers.iter().for_each(|id| self.allocator.decline(*id, None));
+            let why = match &err {
+                AcceptError::NoOffer | AcceptError::Gone(_) => LaunchError::Gone,
+                AcceptError::TooMuch => LaunchError::TooMuch,
+                AcceptError::Exists(_) => LaunchError::Exists,
+                AcceptError::Mixed | AcceptError::Foreign(_) => {
+                    LaunchError::Refused(err.to_string())
+                }
+            };
+            drop(launch.answer.send(vec![Err(why); count]));
+            return None;
+        }
+        self.launching.extend(launch.assumed.iter().cloned());
+        Some(launch)
+    }
+
+    /// Takes in what became of a launch, and tells who asked for it.
+    fn settle_launch(&mut self, cluster: &Cluster, outcome: Result<Outcome, JoinError>) {
+        let Outcome { tasks, assumed, answer } = match outcome {
+            Ok(outcome) => outcome,
+            Err(err) if err.is_panic() => std::panic::resume_unwind(err.into_panic()),
+            // The runtime is going, and this with it.
+            Err(_) => return,
+        };
+        let mut results = Some(Vec::with_capacity(tasks.len()));
+        for created in tasks {
+            let (key, there, result) = match created {
+                Created::Stored(task) => {
+                    let there = cluster.apply_created(&task);
+                    (Key::of(&*task), there, Ok(*task))
+                }
+                Created::Not(key, err) => (key, false, Err(err)),
+                Created::Unknown(key) => {
+                    if assumed.contains(&key) {
+                        self.unsettled.insert(key);
+                    }
+                    results = None;
+                    continue;
+                }
+            };
+            // What is there is told by its row.
+            if !there && assumed.contains(&key) {
+                self.allocator.forget(&convert::task_key(&key));
+            }
+            if let Some(results) = &mut results {
+                results.push(result);
+            }
+        }
+        for key in &assumed {
+            self.launching.remove(key);
+        }
+        if let Some(results) = results {
+            drop(answer.send(results));
+        }
+    }
+}
+
+/// When a filter ends that lasts so long from now.
+fn until(filter: Duration) -> Option<i64> {
+    let millis = i64::try_from(filter.max(SHORTEST_FILTER).as_millis()).unwrap_or(i64::MAX);
+    Some(Boottime::now().millis().saturating_add(millis))
+}
