@@ -56,12 +56,23 @@
 //! - What an executor does not read waits within named limits, and nobody else waits for it.
 
 mod backend;
+mod call;
+mod endpoint;
+pub mod environment;
+mod event;
+mod executors;
+mod server;
+mod session;
+mod stream;
+mod update;
 
 use std::time::Duration;
 
 pub use backend::{
     Backend, ExecutorFacts, Killed, Launch, Progress, Refused, Standing, Stored, Undelivered,
 };
+pub use executors::{Executors, Occupied};
+pub use server::serve;
 
 /// Time an executor has to subscribe after its container was started; as in Mesos.
 pub const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(60);

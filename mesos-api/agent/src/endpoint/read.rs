@@ -1,0 +1,91 @@
+//! Reads the bodies of requests within limits: of one, of all together, and of time.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http_body::Body;
+use http_body_util::BodyExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::answer::Refusal;
+
+/// Bytes of one request's body. A SUBSCRIBE brings all tasks of the executor.
+pub(super) const MAX_BODY_BYTES: usize = 4 << 20;
+
+/// Bytes of all bodies that are being read or parsed.
+const MAX_BYTES_TOGETHER: usize = 64 << 20;
+
+/// Room is taken in pieces of this many bytes.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// Time for a body to come.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Room for the bodies of all requests together.
+#[derive(Clone, Debug)]
+pub(crate) struct Room(Arc<Semaphore>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_BYTES_TOGETHER / PIECE_BYTES)))
+    }
+}
+
+/// A body, and the room it takes.
+#[derive(Debug)]
+pub(super) struct Read {
+    bytes: BytesMut,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl std::ops::Deref for Read {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Reads a whole body.
+///
+/// # Errors
+/// 413, 408, 503 where a limit is reached; 400 where the connection broke.
+pub(super) async fn read<B: Body>(body: B, room: &Room) -> Result<Read, Refusal> {
+    match tokio::time::timeout(READ_TIMEOUT, read_all(body, room)).await {
+        Ok(read) => read,
+        Err(_) => Err(Refusal::timeout("The body did not come in time")),
+    }
+}
+
+async fn read_all<B: Body>(body: B, room: &Room) -> Result<Read, Refusal> {
+    let mut body = pin!(body);
+    let mut bytes = BytesMut::new();
+    let mut permit: Option<OwnedSemaphorePermit> = None;
+    while let Some(frame) = body.frame().await {
+        let broken = |_| Refusal::bad_request("The body cannot be read");
+        let Ok(mut data) = frame.map_err(broken)?.into_data() else { continue };
+        let length = bytes.len() + data.remaining();
+        if length > MAX_BODY_BYTES {
+            return Err(Refusal::too_large(format!(
+                "A body of more than {MAX_BODY_BYTES} bytes is not read"
+            )));
+        }
+        let held = permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let missing = u32::try_from(length.div_ceil(PIECE_BYTES).saturating_sub(held));
+        let more = Arc::clone(&room.0)
+            .try_acquire_many_owned(missing.unwrap_or(u32::MAX))
+            .map_err(|_| Refusal::unavailable("Too many requests are being read"))?;
+        match &mut permit {
+            Some(permit) => permit.merge(more),
+            None => permit = Some(more),
+        }
+        while data.has_remaining() {
+            let chunk = Bytes::copy_from_slice(data.chunk());
+            bytes.extend_from_slice(&chunk);
+            data.advance(chunk.len());
+        }
+    }
+    Ok(Read { bytes, _room: permit })
+}

@@ -1,0 +1,78 @@
+//! Takes an executor's updates, one at a time for each executor.
+
+use std::io;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use meseta_mesos_wire::{Encoding, v1};
+
+use super::{Executors, Slot};
+use crate::session::Acknowledgement;
+use crate::update::{self, MAX_UPDATE_BYTES, Origin};
+
+/// Why an update is not stored. The executor has to send it again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotTaken {
+    #[error("an update of {0} bytes is larger than {MAX_UPDATE_BYTES}")]
+    TooLarge(usize),
+    #[error("too many updates of this executor wait")]
+    Busy,
+    #[error("the update cannot be stored")]
+    Store(#[source] io::Error),
+}
+
+/// Has an update stored and acknowledged. One of a task that the executor was not given, or that
+/// names another agent, is dropped without an acknowledgement, as in Mesos. Dropping the future does
+/// not undo it.
+///
+/// # Errors
+/// It is not stored.
+pub(crate) async fn take_update(
+    executors: &Executors,
+    slot: &Arc<Slot>,
+    status: v1::TaskStatus,
+) -> Result<(), NotTaken> {
+    let bytes = Encoding::Protobuf.encode(&status).len();
+    if bytes > MAX_UPDATE_BYTES {
+        return Err(NotTaken::TooLarge(bytes));
+    }
+    let room = Arc::clone(slot.room()).try_acquire_owned().map_err(|_| NotTaken::Busy)?;
+    let (executors, slot) = (executors.clone(), Arc::clone(slot));
+    // A caller that disconnects must not leave an update stored and never acknowledged.
+    let taken = tokio::spawn(async move {
+        let _room = room;
+        store(&executors, &slot, status).await
+    });
+    let taken = taken.await.unwrap_or_else(|ended| Err(io::Error::other(ended)));
+    taken.map_err(NotTaken::Store)
+}
+
+async fn store(executors: &Executors, slot: &Slot, status: v1::TaskStatus) -> io::Result<()> {
+    let _turn = slot.turn().lock().await;
+    let (facts, task_id) = (slot.facts(), status.task_id.value.clone());
+    let task = slot.quietly(|session| session.task_of(&task_id).map(str::to_owned));
+    let Some(uid) = task else {
+        tracing::warn!(executor = facts.uid, task_id, "an update of a task it was not given");
+        return Ok(());
+    };
+    let origin = Origin {
+        agent: executors.agent(),
+        executor: facts,
+        ip: executors.ip(),
+        now_seconds: now_seconds(),
+    };
+    let Some(status) = update::complete(status, &origin) else {
+        tracing::warn!(executor = facts.uid, task_id, "an update that names another agent");
+        return Ok(());
+    };
+    let terminal = update::is_terminal(&status);
+    let uuid = status.uuid.clone().unwrap_or_default();
+    let stored = executors.backend().store(uid.clone(), status).await?;
+    let acknowledgement = Acknowledgement { task_id, uuid };
+    slot.change(|session| session.stored(&uid, acknowledgement, terminal, stored));
+    Ok(())
+}
+
+fn now_seconds() -> f64 {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64()
+}

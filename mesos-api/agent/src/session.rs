@@ -1,0 +1,475 @@
+//! What one executor was told, and what it is told next. Pure: time is an argument.
+//!
+//! ```text
+//!             SUBSCRIBE                          shutdown, or nothing left to do
+//!  Expected ───────────► Subscribed ────────────────────────► ShuttingDown
+//!     │ overdue, shutdown                                          ▲
+//!     └────────────────────────────────────────────────────────────┘
+//!
+//!  stream:   Closed ─► Recovering ─► Greeting ─► Open ─► Closed      (each SUBSCRIBE begins anew)
+//!            its updates are stored   SUBSCRIBED   events
+//!                          └► Refusing: SHUTDOWN, end                (while ShuttingDown)
+//!
+//!  task:     Waiting ─► Handed ─► Answered ─► Over
+//!                          └► Over, lost: the executor says it does not have it
+//! ```
+//!
+//! The stream pulls: [`Session::next`] says what goes out now, so that what an executor does not
+//! read stays here, as few bytes as the facts need, and a newer stream takes it up.
+
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use meseta_mesos_wire::v1;
+
+use crate::backend::{Killed, Launch, Progress, Refused, Standing, Stored, Undelivered};
+use queue::{Batch, Messages, Queue};
+
+/// Acknowledgements that wait for an executor that does not read. The oldest go first: the executor
+/// sends those updates again when it subscribes again.
+const MAX_ACKNOWLEDGEMENTS: usize = 1024;
+
+/// One executor.
+#[derive(Debug)]
+pub(crate) struct Session {
+    phase: Phase,
+    /// Number of the newest stream, from 1; 0 before the first.
+    number: u64,
+    stream: Stream,
+    /// By uid.
+    tasks: BTreeMap<String, Task>,
+    /// Uid of the newest task of each Mesos id.
+    ids: BTreeMap<String, String>,
+    queue: Queue,
+    acknowledgements: VecDeque<Acknowledgement>,
+    messages: Messages,
+    /// Whether any task was ever handed over.
+    used: bool,
+    /// Whether any task was killed before it was handed over.
+    killed_early: bool,
+    subscribed: bool,
+    overdue: bool,
+    unneeded: bool,
+    grace_over: bool,
+    lost: BTreeSet<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// It has to subscribe until then.
+    Expected(Duration),
+    Subscribed,
+    /// It has to be gone until then, if that was said.
+    ShuttingDown(Option<Duration>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    Closed,
+    /// What the executor brought with its SUBSCRIBE is being looked at.
+    Recovering,
+    /// SUBSCRIBED is next.
+    Greeting,
+    Open {
+        /// Whether SHUTDOWN went out on it.
+        shut_down: bool,
+    },
+    /// SHUTDOWN is next, and the end.
+    Refusing,
+}
+
+#[derive(Debug)]
+struct Task {
+    /// Mesos' id.
+    id: String,
+    state: State,
+    kill: Option<Kill>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Handed,
+    Answered,
+    Over,
+}
+
+#[derive(Debug)]
+struct Kill {
+    policy: Option<v1::KillPolicy>,
+    /// The stream it went out on; 0 for none.
+    sent_on: u64,
+}
+
+/// That an update is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Acknowledgement {
+    /// Mesos' id of the task.
+    pub(crate) task_id: String,
+    /// 16 bytes.
+    pub(crate) uuid: Vec<u8>,
+}
+
+/// What a stream does next.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Step {
+    /// Send this.
+    Send(Out),
+    /// Have it written that these tasks are handed over, then call [`Session::handed_over`].
+    HandOver(Vec<String>),
+    /// Nothing until something changes.
+    Wait,
+    /// End the stream.
+    End,
+}
+
+/// An event, short of the facts that never change.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Out {
+    Subscribed,
+    Launch(Box<v1::TaskInfo>),
+    LaunchGroup(Vec<v1::TaskInfo>),
+    Kill { task_id: String, policy: Option<v1::KillPolicy> },
+    Acknowledged(Acknowledgement),
+    Message(Bytes),
+    Shutdown,
+}
+
+impl Session {
+    /// An executor that has to subscribe until `deadline`.
+    pub(crate) fn new(deadline: Duration) -> Self {
+        Self {
+            phase: Phase::Expected(deadline),
+            number: 0,
+            stream: Stream::Closed,
+            tasks: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            queue: Queue::default(),
+            acknowledgements: VecDeque::new(),
+            messages: Messages::default(),
+            used: false,
+            killed_early: false,
+            subscribed: false,
+            overdue: false,
+            unneeded: false,
+            grace_over: false,
+            lost: BTreeSet::new(),
+        }
+    }
+
+    /// What the agent is told.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing {
+            subscribed: self.subscribed,
+            connected: self.connected(),
+            overdue: self.overdue,
+            unneeded: self.unneeded,
+            grace_over: self.grace_over,
+            lost: self.lost.clone(),
+        }
+    }
+
+    /// Whether the executor has a stream.
+    pub(crate) fn connected(&self) -> bool {
+        !matches!(self.stream, Stream::Closed | Stream::Refusing)
+    }
+
+    /// Whether calls other than SUBSCRIBE are taken.
+    pub(crate) fn takes_calls(&self) -> bool {
+        !matches!(self.phase, Phase::Expected(_))
+    }
+
+    /// When [`tick`](Self::tick) has something to do.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        match self.phase {
+            Phase::Expected(deadline) => Some(deadline),
+            Phase::ShuttingDown(deadline) if !self.grace_over => deadline,
+            Phase::Subscribed | Phase::ShuttingDown(_) => None,
+        }
+    }
+
+    /// Looks at the deadlines.
+    pub(crate) fn tick(&mut self, now: Duration) {
+        match self.phase {
+            Phase::Expected(deadline) if now >= deadline => {
+                self.overdue = true;
+                self.phase = Phase::ShuttingDown(None);
+            }
+            Phase::ShuttingDown(Some(deadline)) if now >= deadline => self.grace_over = true,
+            Phase::Expected(_) | Phase::Subscribed | Phase::ShuttingDown(_) => {}
+        }
+    }
+
+    /// Takes the tasks of one launch, or of one group.
+    ///
+    /// # Errors
+    /// Nothing was taken.
+    pub(crate) fn launch(&mut self, tasks: Vec<Launch>, group: bool) -> Result<(), Refused> {
+        if tasks.iter().any(|each| self.tasks.contains_key(&each.uid)) {
+            return Ok(());
+        }
+        if let Phase::ShuttingDown(_) = self.phase {
+            return Err(Refused::ShuttingDown);
+        }
+        let mut ids = BTreeSet::new();
+        for each in &tasks {
+            let id = &each.task.task_id.value;
+            let live = self.ids.get(id).and_then(|uid| self.tasks.get(uid));
+            if !ids.insert(id) || live.is_some_and(|task| task.state != State::Over) {
+                return Err(Refused::IdInUse);
+            }
+        }
+        // A group is handed over as one, so one that was not written down as a whole was not sent.
+        let answered = tasks.iter().any(|each| each.progress == Progress::Answered);
+        let fresh = !answered && tasks.iter().any(|each| each.progress == Progress::New);
+        for each in &tasks {
+            let state = match each.progress {
+                _ if fresh => State::Waiting,
+                Progress::New | Progress::HandedOver => State::Handed,
+                Progress::Answered => State::Answered,
+            };
+            let id = each.task.task_id.value.clone();
+            self.ids.insert(id.clone(), each.uid.clone());
+            self.tasks.insert(each.uid.clone(), Task { id, state, kill: None });
+        }
+        if fresh {
+            self.queue.push(tasks, group);
+        } else {
+            self.used |= !tasks.is_empty();
+        }
+        Ok(())
+    }
+
+    /// Takes the wish that a task ends.
+    pub(crate) fn kill(&mut self, uid: &str, policy: Option<v1::KillPolicy>) -> Killed {
+        let Some(task) = self.tasks.get_mut(uid) else { return Killed::NotHere };
+        match task.state {
+            State::Over => Killed::NotHere,
+            State::Waiting => {
+                let uids = self.queue.take(uid).map_or_else(|| vec![uid.to_owned()], Batch::uids);
+                self.over(&uids);
+                self.killed_early = true;
+                self.check_whether_needed();
+                Killed::BeforeHandover(uids)
+            }
+            State::Handed | State::Answered => {
+                if task.kill.as_ref().is_none_or(|kill| kill.policy != policy) {
+                    task.kill = Some(Kill { policy, sent_on: 0 });
+                }
+                Killed::Told
+            }
+        }
+    }
+
+    /// Takes the wish that the executor ends until `deadline`; an earlier one stays. The uids of the
+    /// tasks that were not handed over.
+    pub(crate) fn shutdown(&mut self, deadline: Duration) -> Vec<String> {
+        let earlier = match self.phase {
+            Phase::ShuttingDown(Some(earlier)) => earlier.min(deadline),
+            Phase::Expected(_) | Phase::Subscribed | Phase::ShuttingDown(None) => deadline,
+        };
+        self.phase = Phase::ShuttingDown(Some(earlier));
+        let uids = self.queue.drain();
+        self.over(&uids);
+        self.messages.clear();
+        uids
+    }
+
+    /// Takes a message for the executor.
+    ///
+    /// # Errors
+    /// It was not taken.
+    pub(crate) fn message(&mut self, data: Bytes) -> Result<(), Undelivered> {
+        if !self.connected() || matches!(self.phase, Phase::ShuttingDown(_)) {
+            return Err(Undelivered::NotConnected);
+        }
+        self.messages.push(data)
+    }
+
+    /// Forgets a task that is over for the agent.
+    pub(crate) fn ended(&mut self, uid: &str) {
+        self.lost.remove(uid);
+        self.queue.remove(uid);
+        if let Some(task) = self.tasks.remove(uid)
+            && self.ids.get(&task.id).is_some_and(|newest| newest == uid)
+        {
+            self.ids.remove(&task.id);
+        }
+    }
+
+    /// A SUBSCRIBE came: the number of its stream. The older stream has ended.
+    pub(crate) fn subscribe(&mut self) -> u64 {
+        self.number += 1;
+        self.stream = Stream::Recovering;
+        self.queue.interrupted();
+        self.messages.clear();
+        if let Phase::Expected(_) = self.phase {
+            self.phase = Phase::Subscribed;
+        }
+        self.subscribed |= self.phase == Phase::Subscribed;
+        self.number
+    }
+
+    /// The updates that came with the SUBSCRIBE were looked at; `listed` are the Mesos ids of the
+    /// tasks the executor says it has. What was handed over and is neither answered nor listed is
+    /// lost: how many tasks.
+    pub(crate) fn recovered(&mut self, number: u64, listed: &BTreeSet<String>) -> usize {
+        if number != self.number || self.stream != Stream::Recovering {
+            return 0;
+        }
+        let before = self.lost.len();
+        for (uid, task) in &mut self.tasks {
+            if task.state == State::Handed && !listed.contains(&task.id) {
+                task.state = State::Over;
+                self.lost.insert(uid.clone());
+            }
+        }
+        self.check_whether_needed();
+        self.stream = match self.phase {
+            Phase::ShuttingDown(_) => Stream::Refusing,
+            Phase::Expected(_) | Phase::Subscribed => Stream::Greeting,
+        };
+        self.lost.len() - before
+    }
+
+    /// The stream ended by itself.
+    pub(crate) fn disconnected(&mut self, number: u64) {
+        if number == self.number {
+            self.stream = Stream::Closed;
+            self.queue.interrupted();
+            self.messages.clear();
+        }
+    }
+
+    /// The executor is gone: whatever stream there is ends.
+    pub(crate) fn close(&mut self) {
+        self.number += 1;
+        self.stream = Stream::Closed;
+    }
+
+    /// What the stream of this number does now.
+    pub(crate) fn next(&mut self, number: u64) -> Step {
+        if number != self.number {
+            return Step::End;
+        }
+        match self.stream {
+            Stream::Closed => Step::End,
+            Stream::Recovering => Step::Wait,
+            Stream::Refusing => {
+                self.stream = Stream::Closed;
+                Step::Send(Out::Shutdown)
+            }
+            Stream::Greeting => {
+                self.stream = Stream::Open { shut_down: false };
+                Step::Send(Out::Subscribed)
+            }
+            Stream::Open { shut_down } => self.next_event(shut_down),
+        }
+    }
+
+    fn next_event(&mut self, shut_down: bool) -> Step {
+        if let Some(acknowledgement) = self.acknowledgements.pop_front() {
+            return Step::Send(Out::Acknowledged(acknowledgement));
+        }
+        if let Phase::ShuttingDown(_) = self.phase {
+            self.stream = Stream::Open { shut_down: true };
+            return if shut_down { Step::Wait } else { Step::Send(Out::Shutdown) };
+        }
+        if let Some(uids) = self.queue.hand_over() {
+            return Step::HandOver(uids);
+        }
+        for task in self.tasks.values_mut() {
+            if let Some(kill) = &mut task.kill
+                && kill.sent_on != self.number
+            {
+                kill.sent_on = self.number;
+                let (task_id, policy) = (task.id.clone(), kill.policy);
+                return Step::Send(Out::Kill { task_id, policy });
+            }
+        }
+        self.messages.pop().map_or(Step::Wait, |data| Step::Send(Out::Message(data)))
+    }
+
+    /// The last [`Step::HandOver`] of this stream was carried out: the event to send now. `None` if
+    /// it must not be sent, since something came between.
+    pub(crate) fn handed_over(&mut self, number: u64) -> Option<Out> {
+        if number != self.number {
+            return None;
+        }
+        let batch = self.queue.handed_over()?;
+        self.used = true;
+        for task in &batch.tasks {
+            if let Some(task) = self.tasks.get_mut(&task.uid) {
+                task.state = State::Handed;
+            }
+        }
+        Some(batch.event())
+    }
+
+    /// The last [`Step::HandOver`] of this stream failed; it comes again.
+    pub(crate) fn not_handed_over(&mut self, number: u64) {
+        if number == self.number {
+            self.queue.interrupted();
+        }
+    }
+
+    /// Uid of the task that an update with this Mesos id is about, if the executor was given it.
+    pub(crate) fn task_of(&self, id: &str) -> Option<&str> {
+        let uid = self.ids.get(id)?;
+        self.tasks.get(uid).filter(|task| task.state != State::Waiting)?;
+        Some(uid)
+    }
+
+    /// An update of the task is with the agent.
+    pub(crate) fn stored(
+        &mut self,
+        uid: &str,
+        acknowledgement: Acknowledgement,
+        terminal: bool,
+        stored: Stored,
+    ) {
+        if let Some(task) = self.tasks.get_mut(uid) {
+            let over = terminal || stored == Stored::AfterEnd;
+            // An update of a task that seemed lost, and that nobody has ended yet: it was not.
+            let found = stored != Stored::AfterEnd && self.lost.remove(uid);
+            if over {
+                task.state = State::Over;
+            } else if found || task.state == State::Handed {
+                task.state = State::Answered;
+            }
+            if task.state == State::Over {
+                task.kill = None;
+            }
+        }
+        if self.acknowledgements.contains(&acknowledgement) {
+            return;
+        }
+        if self.acknowledgements.len() == MAX_ACKNOWLEDGEMENTS {
+            self.acknowledgements.pop_front();
+        }
+        self.acknowledgements.push_back(acknowledgement);
+    }
+
+    fn over(&mut self, uids: &[String]) {
+        for uid in uids {
+            if let Some(task) = self.tasks.get_mut(uid) {
+                task.state = State::Over;
+            }
+        }
+    }
+
+    /// An executor that subscribed, and whose tasks were all killed before it got any, has nothing
+    /// to wait for.
+    fn check_whether_needed(&mut self) {
+        let idle = !self.used && self.killed_early && self.queue.is_empty();
+        if self.phase == Phase::Subscribed && idle {
+            self.unneeded = true;
+            self.phase = Phase::ShuttingDown(None);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Completes an executor's update, as a Mesos agent does before it takes it over.
+
+use std::net::IpAddr;
+
+use meseta_mesos_wire::v1;
+use v1::network_info::IpAddress;
+use v1::task_status::Source;
+use v1::{ContainerId, NetworkInfo, TaskState, TaskStatus};
+
+use crate::backend::ExecutorFacts;
+
+/// Bytes of one update in protobuf. A record holds 32 of them, in JSON, and must stay below the 1.5
+/// MiB that etcd takes.
+pub(crate) const MAX_UPDATE_BYTES: usize = 32 * 1024;
+
+/// What updates of one executor have in common.
+pub(crate) struct Origin<'a> {
+    pub(crate) agent: &'a v1::AgentInfo,
+    pub(crate) executor: &'a ExecutorFacts,
+    /// Where the executor's tasks are reached; containers have the machine's network.
+    pub(crate) ip: Option<IpAddr>,
+    /// Seconds since 1970.
+    pub(crate) now_seconds: f64,
+}
+
+/// The update with everything that Mesos' agent fills in; `None` if it names another agent, and so
+/// is to be dropped.
+pub(crate) fn complete(mut status: TaskStatus, origin: &Origin<'_>) -> Option<TaskStatus> {
+    let agent_id = origin.agent.id.clone().unwrap_or_default();
+    if status.agent_id.as_ref().is_some_and(|named| *named != agent_id) {
+        return None;
+    }
+    status.agent_id = Some(agent_id);
+    status.timestamp.get_or_insert(origin.now_seconds);
+    status.executor_id = Some(v1::ExecutorId { value: origin.executor.executor_id.clone() });
+    status.source = Some(Source::Executor.into());
+    let container = status.container_status.get_or_insert_default();
+    container
+        .container_id
+        .get_or_insert_with(|| ContainerId { value: origin.executor.uid.clone(), parent: None });
+    if let (true, Some(ip)) = (container.network_infos.is_empty(), origin.ip) {
+        let address = IpAddress { ip_address: Some(ip.to_string()), ..IpAddress::default() };
+        container
+            .network_infos
+            .push(NetworkInfo { ip_addresses: vec![address], ..NetworkInfo::default() });
+    }
+    Some(status)
+}
+
+/// Whether nothing can follow an update of this state.
+pub(crate) fn is_terminal(status: &TaskStatus) -> bool {
+    match status.state() {
+        TaskState::TaskFinished
+        | TaskState::TaskFailed
+        | TaskState::TaskKilled
+        | TaskState::TaskError
+        | TaskState::TaskLost
+        | TaskState::TaskDropped
+        | TaskState::TaskGone
+        | TaskState::TaskGoneByOperator => true,
+        TaskState::TaskStaging
+        | TaskState::TaskStarting
+        | TaskState::TaskRunning
+        | TaskState::TaskKilling
+        | TaskState::TaskUnreachable
+        | TaskState::TaskUnknown => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
