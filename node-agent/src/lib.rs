@@ -35,6 +35,7 @@ mod heartbeat;
 mod images;
 mod logs;
 mod memory;
+mod mesos;
 mod node;
 mod plan;
 mod process;

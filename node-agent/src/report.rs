@@ -22,6 +22,7 @@ use serde_json::json;
 pub(crate) use mirror::{Mirror, Record};
 
 use crate::checkpoint::Outcome;
+use crate::mesos::updates;
 use crate::node::Node;
 use crate::task::life::{Life, State};
 use crate::task::outcome::{container, of_cause, time};
@@ -128,7 +129,7 @@ impl View {
     /// The patch of a record's status that makes it say this.
     fn patch(&self, task: &Task, now: &Time) -> serde_json::Value {
         let containers: Vec<&ContainerStatus> = self.container.iter().collect();
-        json!({
+        let mut patch = json!({
             "metadata": {"resourceVersion": task.metadata.resource_version},
             "status": {
                 "observedGeneration": task.metadata.generation,
@@ -139,7 +140,11 @@ impl View {
                 "conditions": self.conditions(task, now),
                 "containers": containers,
             },
-        })
+        });
+        if let Some(updates) = updates::by_agent(task, self, now.0.as_millisecond()) {
+            patch["status"]["mesos"] = json!({"updates": updates});
+        }
+        patch
     }
 
     fn conditions(&self, task: &Task, now: &Time) -> Vec<Condition> {

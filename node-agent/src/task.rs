@@ -135,7 +135,7 @@ pub(crate) async fn own(
         Begin::Adopt(accepted) => adopt(&node, accepted).await?,
     };
     let Holds { output, image } = holds;
-    let life = drive::drive(&node, recovered, image, &mut mirror).await?;
+    let life = Box::pin(drive::drive(&node, recovered, image, &mut mirror)).await?;
     standing.ended();
     drop(output);
     Ok(conclude::conclude(&node, life, mirror).await)
