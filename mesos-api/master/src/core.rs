@@ -5,6 +5,10 @@
 //!
 //! **Invariant:** equal input gives equal output, and no input panics.
 
+pub mod call;
+pub mod framework;
 pub mod ids;
 pub mod roles;
 pub mod rows;
+pub mod statuses;
+pub mod updates;
