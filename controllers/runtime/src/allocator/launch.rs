@@ -186,3 +186,5 @@ fn cause(err: WriteError) -> String {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -395,3 +395,5 @@ fn sum<'a>(lists: impl Iterator<Item = &'a ResourceList>) -> ResourceList {
     sum
 }
 
+#[cfg(test)]
+mod tests;
