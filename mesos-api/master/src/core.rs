@@ -8,6 +8,7 @@
 pub mod call;
 pub mod framework;
 pub mod ids;
+pub mod offer;
 pub mod resources;
 pub mod roles;
 pub mod rows;

@@ -1,0 +1,119 @@
+use meseta_crds::{AgentSpec, AgentStatus, Quantity};
+use meseta_mesos_wire::v1::offer_filters::{MinAllocatableResources, ResourceQuantities};
+
+use super::*;
+
+fn texts(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+    entries.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn list(entries: &[(&str, &str)]) -> ResourceList {
+    entries.iter().map(|(name, text)| ((*name).to_owned(), Quantity::new(*text))).collect()
+}
+
+fn facts() -> AgentFacts {
+    let mut agent = Agent::new("agent-1", AgentSpec::default());
+    agent.spec.attributes = texts(&[("rack", "r1"), ("level", "2.5"), ("os", "ours")]);
+    agent.status = Some(AgentStatus {
+        attributes: texts(&[("hostname", "box"), ("os", "linux")]),
+        addresses: vec!["10.0.0.1:7444".to_owned()],
+        ..AgentStatus::default()
+    });
+    AgentFacts::of(&agent)
+}
+
+fn made(capabilities: Capabilities) -> v1::Offer {
+    let resources = list(&[("cpu", "2"), ("memory", "1Gi")]);
+    let offered = Offered { id: "offer-1-2", role: "eng", resources: &resources };
+    offer(offered, &facts(), "f", capabilities, vec!["e".to_owned()])
+}
+
+#[test]
+fn an_offer_says_of_which_agent_and_to_whom_it_is() {
+    let offer = made(Capabilities::default());
+    assert_eq!(offer.id.value, "offer-1-2");
+    assert_eq!(offer.agent_id.value, "agent-1");
+    assert_eq!(offer.framework_id.value, "f");
+    assert_eq!(offer.hostname, "box");
+    assert_eq!(offer.executor_ids, [v1::ExecutorId { value: "e".to_owned() }]);
+    let url = offer.url.unwrap();
+    assert_eq!((url.scheme.as_str(), url.path.as_deref()), ("http", Some("/slave(1)")));
+    assert_eq!(url.address.hostname.as_deref(), Some("box"));
+    assert_eq!((url.address.ip.as_deref(), url.address.port), (Some("10.0.0.1"), 7444));
+}
+
+#[test]
+fn allocation_info_is_for_frameworks_of_several_roles_only() {
+    let plain = made(Capabilities::default());
+    assert_eq!(plain.allocation_info, None);
+    assert!(plain.resources.iter().all(|resource| resource.allocation_info.is_none()));
+    let multi = made(Capabilities { multi_role: true, ..Capabilities::default() });
+    let role = Some(resources::allocation("eng"));
+    assert_eq!(multi.allocation_info, role);
+    assert!(multi.resources.iter().all(|resource| resource.allocation_info == role));
+}
+
+#[test]
+fn attributes_are_scalars_where_they_read_as_such_and_the_operator_has_the_last_word() {
+    let attributes: BTreeMap<String, v1::Attribute> =
+        made(Capabilities::default()).attributes.into_iter().map(|a| (a.name.clone(), a)).collect();
+    let text = |name: &str| attributes[name].text.as_ref().map(|text| text.value.as_str());
+    assert_eq!(text("rack"), Some("r1"));
+    assert_eq!(text("os"), Some("ours"));
+    assert_eq!(attributes["rack"].r#type(), Type::Text);
+    assert_eq!(attributes["level"].scalar, Some(Scalar { value: 2.5 }));
+    assert_eq!(attributes["level"].r#type(), Type::Scalar);
+    for value in ["inf", "NaN", "1e5", "1.2.3", ""] {
+        assert_eq!(attribute("a", value).r#type(), Type::Text, "{value}");
+    }
+}
+
+#[test]
+fn an_agent_that_has_not_reported_is_known_by_its_name() {
+    let facts = AgentFacts::of(&Agent::new("agent-1", AgentSpec::default()));
+    assert_eq!((facts.hostname.as_str(), facts.address), ("agent-1", None));
+}
+
+#[test]
+fn gpus_are_for_those_who_know_of_them() {
+    let with_gpu = list(&[("cpu", "1"), ("gpu", "1")]);
+    let mut info = v1::FrameworkInfo::default();
+    assert!(!is_wanted(&info, "*", &with_gpu));
+    assert!(is_wanted(&info, "*", &list(&[("cpu", "1")])));
+    let kind = v1::framework_info::capability::Type::GpuResources;
+    info.capabilities = vec![v1::framework_info::Capability { r#type: Some(kind.into()) }];
+    assert!(is_wanted(&info, "*", &with_gpu));
+}
+
+#[test]
+fn an_offer_below_all_minima_of_its_role_is_not_wanted() {
+    let quantities = |entries: &[(&str, f64)]| ResourceQuantities {
+        quantities: entries.iter().map(|(n, v)| ((*n).to_owned(), Scalar { value: *v })).collect(),
+    };
+    let minimum = MinAllocatableResources {
+        quantities: vec![quantities(&[("cpus", 4.0)]), quantities(&[("mem", 64.0), ("cpus", 1.0)])],
+    };
+    let filter = v1::OfferFilters { min_allocatable_resources: Some(minimum) };
+    let info = v1::FrameworkInfo {
+        offer_filters: BTreeMap::from([("a".to_owned(), filter)]),
+        ..v1::FrameworkInfo::default()
+    };
+    assert!(is_wanted(&info, "a", &list(&[("cpu", "4")])));
+    assert!(is_wanted(&info, "a", &list(&[("cpu", "1"), ("memory", "64Mi")])));
+    assert!(!is_wanted(&info, "a", &list(&[("cpu", "1"), ("memory", "63Mi")])));
+    assert!(is_wanted(&info, "b", &list(&[("cpu", "1")])), "another role has none");
+    assert!(!is_wanted(&info, "b", &list(&[])), "nothing");
+}
+
+#[test]
+fn a_filter_is_5_seconds_unless_said_otherwise_and_at_most_a_year() {
+    let said = |seconds| filter(Some(&v1::Filters { refuse_seconds: Some(seconds) }));
+    assert_eq!(filter(None), DEFAULT_FILTER);
+    assert_eq!(filter(Some(&v1::Filters { refuse_seconds: None })), DEFAULT_FILTER);
+    assert_eq!(said(0.0), Duration::ZERO);
+    assert_eq!(said(0.25), Duration::from_millis(250));
+    assert_eq!(said(-1.0), DEFAULT_FILTER);
+    assert_eq!(said(f64::NAN), DEFAULT_FILTER);
+    assert_eq!(said(1e9), MAX_FILTER);
+    assert_eq!(said(f64::INFINITY), MAX_FILTER);
+}
