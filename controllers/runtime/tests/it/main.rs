@@ -1,5 +1,6 @@
 //! The controllers against records in memory: a framework from its first task to its end, with agents
-//! that do nothing but report, with faults at every write, and with two control planes.
+//! that do nothing but report, with faults at every write, and with two control planes; and external
+//! schedulers with their offers.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
@@ -8,6 +9,7 @@ mod faults;
 mod framework;
 mod leader;
 mod lifecycle;
+mod market;
 mod records;
 
 use std::time::Duration;
