@@ -23,7 +23,7 @@ mod tls;
 pub use client::Client;
 pub use listener::{Limits, serve};
 pub use meseta_pki::agent_server_name;
-pub use plain::serve_plain;
+pub use plain::{Hangup, serve_plain};
 pub use tls::{Identity, client_config, install_crypto_provider, server_config};
 
 /// Why TLS could not be set up, or a call did not succeed.

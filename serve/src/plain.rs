@@ -38,9 +38,23 @@ use crate::listener::{BoxError, Chain, accept_all};
 /// hyper refuses smaller buffers for a request's head.
 const LEAST_HEADER_BYTES: usize = 8 * 1024;
 
+/// An extension of every request that came without TLS: cuts its connection.
+///
+/// Ending a body is not enough where the peer reads nothing: the connection then waits for room to
+/// write what came before.
+#[derive(Clone, Debug, Default)]
+pub struct Hangup(CancellationToken);
+
+impl Hangup {
+    /// Cuts the connection, whatever is under way on it.
+    pub fn hang_up(&self) {
+        self.0.cancel();
+    }
+}
+
 /// Serves until `shutdown`, then finishes what runs within [`Limits::drain`] and returns.
 ///
-/// Each request carries the caller's [`SocketAddr`] as an extension. A service that answers with
+/// Each request carries the caller's [`SocketAddr`] and a [`Hangup`] as extensions. A service that answers with
 /// streams should end them at shutdown. Dropping the future cuts all connections at once.
 pub async fn serve_plain<S, B>(
     listener: TcpListener,
@@ -80,9 +94,13 @@ async fn connection<S, B>(
     }
     let progress = Arc::new(Progress::new());
     let io = TokioIo::new(Watched { socket, progress: Arc::clone(&progress) });
+    let hangup = Hangup::default();
     let answer = service_fn({
-        let progress = Arc::clone(&progress);
-        move |request| respond(service.clone(), request, peer, progress.begin())
+        let (progress, hangup) = (Arc::clone(&progress), hangup.clone());
+        move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(hangup.clone());
+            respond(service.clone(), request, peer, progress.begin())
+        }
     });
     let header_bytes = usize::try_from(limits.max_header_bytes).expect("usize has 32 bits");
     let mut http = http1::Builder::new();
@@ -98,6 +116,7 @@ async fn connection<S, B>(
             _ = look.tick() => if progress.is_late(&limits) {
                 return debug!(%peer, "no request came in time");
             },
+            () = hangup.0.cancelled() => return debug!(%peer, "hung up"),
             () = shutdown.cancelled(), if !draining => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();

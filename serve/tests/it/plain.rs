@@ -10,7 +10,7 @@ use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Incoming;
-use meseta_serve::{Limits, serve_plain};
+use meseta_serve::{Hangup, Limits, serve_plain};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -41,9 +41,19 @@ impl Server {
 
 type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
-/// `/stream`: a record every 100 ms, for ever; else the peer's address.
+/// `/stream`: a record every 100 ms, for ever; `/flood`: as much as there is room for, and after a
+/// while the service hangs up; else the peer's address.
 async fn answer(request: Request<Incoming>) -> Result<Answer, Infallible> {
     let peer = request.extensions().get::<SocketAddr>().unwrap().to_string();
+    if request.uri().path() == "/flood" {
+        let hangup = request.extensions().get::<Hangup>().unwrap().clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(SHORT).await;
+            hangup.hang_up();
+        });
+        let flood = futures::stream::repeat_with(|| Ok(Frame::data(Bytes::from(vec![0; 65536]))));
+        return Ok(Response::new(UnsyncBoxBody::new(StreamBody::new(flood))));
+    }
     if request.uri().path() != "/stream" {
         return Ok(Response::new(Full::new(Bytes::from(peer)).boxed_unsync()));
     }
@@ -161,4 +171,17 @@ async fn shutdown_cuts_streams_after_the_drain_time() {
     server.shutdown.cancel();
     until_closed(&mut socket).await;
     tokio::time::timeout(PATIENCE, server.ended).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_nothing_can_be_hung_up_on() {
+    let server = Server::start(Limits { drain: PATIENCE, ..Limits::default() }).await;
+    let mut socket = server.connect().await;
+    socket.write_all(b"GET /flood HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    socket.readable().await.unwrap();
+    tokio::time::sleep(SHORT * 2).await;
+    // Nothing is left to drain.
+    server.shutdown.cancel();
+    tokio::time::timeout(PATIENCE / 2, server.ended).await.unwrap().unwrap();
+    drop(socket);
 }

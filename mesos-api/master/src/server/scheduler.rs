@@ -1,0 +1,120 @@
+//! The endpoint of the scheduler API.
+
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use meseta_mesos_wire::Encoding;
+use meseta_mesos_wire::v1::scheduler::{Call, call};
+use meseta_serve::Hangup;
+use tokio::sync::oneshot;
+
+use super::answer::{self, Answer, Refusal};
+use super::body::Room;
+use super::negotiate::{accepted, content_type, last};
+use super::{STREAM_ID, Server};
+use crate::core::call::{Fault, check};
+use crate::session::{Job, Subscription, events, stream};
+use crate::sync::Office;
+
+impl Server {
+    /// Answers a request of `principal` to the leader.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub(super) async fn scheduler(
+        &self,
+        request: Request<Incoming>,
+        principal: Option<String>,
+    ) -> Result<Answer, Refusal> {
+        let office = self
+            .gateway
+            .office()
+            .ok_or_else(|| Refusal::unavailable("Master has not finished recovery"))?;
+        if request.method() != Method::POST {
+            return Err(Refusal::method_not_allowed(request.method()));
+        }
+        let encoding = content_type(request.headers())?;
+        let (parts, body) = request.into_parts();
+        let (bytes, room) = self.memory.read(body).await?;
+        let call: Call = encoding.decode(&bytes).map_err(|error| {
+            Refusal::bad_request(format!("Failed to parse body into Call: {error}"))
+        })?;
+        let kind = check(&call, principal.as_deref()).map_err(|fault| match fault {
+            Fault::Invalid(text) => Refusal::bad_request(text),
+            Fault::Unknown => Refusal::new(StatusCode::NOT_IMPLEMENTED, "Received 'UNKNOWN' call"),
+        })?;
+        let stream_id = last(&parts.headers, &STREAM_ID);
+        if kind == call::Type::Subscribe {
+            let encoding = accepted(&parts.headers)?;
+            if stream_id.is_some() {
+                return Err(Refusal::bad_request(
+                    "Subscribe calls should not include the 'Mesos-Stream-Id' header",
+                ));
+            }
+            let hangup = parts.extensions.get::<Hangup>().cloned().unwrap_or_default();
+            return self.subscribe(&office, call, principal, encoding, hangup).await;
+        }
+        if kind == call::Type::ReconcileOperations {
+            accepted(&parts.headers)?;
+        }
+        let framework_id = call.framework_id.as_ref().map_or("", |id| &id.value);
+        let session = office
+            .session(framework_id)
+            .ok_or_else(|| Refusal::bad_request("Framework cannot be found"))?;
+        session.check(principal.as_deref(), stream_id)?;
+        if kind == call::Type::UpdateFramework {
+            return update(&session, call, principal, room).await;
+        }
+        session.queue(Job::Call { call: Box::new(call), kind, room }).await?;
+        Ok(answer::empty(StatusCode::ACCEPTED))
+    }
+
+    /// Opens the stream at once; whether it is subscribed is told on it.
+    async fn subscribe(
+        &self,
+        office: &std::sync::Arc<Office>,
+        call: Call,
+        principal: Option<String>,
+        encoding: Encoding,
+        hangup: Hangup,
+    ) -> Result<Answer, Refusal> {
+        let too_many = |_| Refusal::unavailable("Too many schedulers are subscribed");
+        let held = std::sync::Arc::clone(&self.streams).try_acquire_owned().map_err(too_many)?;
+        let Some(subscribe) = call.subscribe else {
+            return Err(Refusal::bad_request("Expecting 'subscribe' to be present"));
+        };
+        let heartbeat = events::record(encoding, &events::heartbeat());
+        let (sender, body) = stream::open(heartbeat, hangup, held);
+        let stream_id = uuid::Uuid::new_v4().to_string();
+        let answer = answer::events(body, encoding, &stream_id);
+        let id = call.framework_id.map(|id| id.value).filter(|id| !id.is_empty());
+        if let Some(Err(fault)) = id.as_deref().map(crate::core::ids::check) {
+            sender.send(events::record(encoding, &events::error(fault))).ok();
+            return Ok(answer);
+        }
+        let session = office
+            .session_or_new(id.as_deref())
+            .map_err(|_| Refusal::unavailable("There are too many frameworks"))?;
+        let subscription = Subscription { call: subscribe, principal, stream_id, encoding, sender };
+        session.queue(Job::Subscribe(Box::new(subscription))).await?;
+        Ok(answer)
+    }
+}
+
+/// Changes a framework; the only call whose outcome is in its answer.
+async fn update(
+    session: &crate::session::Session,
+    call: Call,
+    principal: Option<String>,
+    room: Room,
+) -> Result<Answer, Refusal> {
+    let Some(update) = call.update_framework else {
+        return Err(Refusal::bad_request("Expecting 'update_framework' to be present"));
+    };
+    let (answer, answered) = oneshot::channel();
+    session.queue(Job::Update { update: Box::new(update), principal, answer, room }).await?;
+    match answered.await {
+        Ok(Ok(())) => Ok(answer::empty(StatusCode::OK)),
+        Ok(Err(refusal)) => Err(refusal),
+        Err(_) => Err(Refusal::unavailable("This master does not lead any more")),
+    }
+}

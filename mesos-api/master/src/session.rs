@@ -1,0 +1,204 @@
+//! One framework in one term: its calls in order, its stream, its tasks' updates.
+//!
+//! ```text
+//!  calls ──► queue [MAX_CALLS] ──► job by job (subscribe, accept, kill, …) ──► market, writer
+//!                                        │ sets                 ▲ acknowledge
+//!                                        ▼                      ▼
+//!                                      live stream ◄── passes over what changed (updates, lifecycle)
+//!                                        ▲
+//!                                        └── notices of the market (offers)
+//! ```
+//!
+//! **Invariants:** the calls of one framework are carried out one after the other, those of different
+//! frameworks at the same time. At most one stream is live; what is sent goes to it or nowhere.
+
+mod calls;
+pub(crate) mod events;
+mod messages;
+mod offers;
+mod pass;
+pub(crate) mod stream;
+mod subscribe;
+mod update;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kube::ResourceExt as _;
+use meseta_mesos_wire::Encoding;
+use meseta_mesos_wire::v1::FrameworkInfo;
+use meseta_mesos_wire::v1::scheduler::Event;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::core::framework::{self, Capabilities};
+use crate::core::updates::Delivery;
+use crate::server::answer::Refusal;
+use crate::sync::Office;
+
+pub(crate) use self::calls::Job;
+pub(crate) use self::subscribe::Subscription;
+
+/// Calls of one framework that wait for their turn; the connections of others wait.
+const MAX_CALLS: usize = 64;
+
+/// See the module; shared.
+pub(crate) struct Session {
+    pub(crate) framework_id: String,
+    office: Arc<Office>,
+    jobs: mpsc::Sender<Job>,
+    /// Something is to be looked at.
+    wake: Notify,
+    stop: CancellationToken,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The framework's record, once there is one.
+    record: Option<Record>,
+    live: Option<Live>,
+    /// Streams so far.
+    streams: u64,
+    /// By name of the task's record.
+    deliveries: BTreeMap<String, Delivery>,
+}
+
+/// What is known of the framework.
+#[derive(Clone)]
+struct Record {
+    name: String,
+    uid: String,
+    info: FrameworkInfo,
+    capabilities: Capabilities,
+    roles: Vec<String>,
+}
+
+/// The stream of the scheduler that is subscribed.
+struct Live {
+    /// As in `Mesos-Stream-Id`.
+    id: String,
+    number: u64,
+    encoding: Encoding,
+    sender: stream::Sender,
+}
+
+impl Session {
+    /// A session without a record or a stream; it works until the office or itself is stopped.
+    pub(crate) fn start(office: Arc<Office>, framework_id: String) -> Arc<Self> {
+        let (jobs, queue) = mpsc::channel(MAX_CALLS);
+        let stop = office.stop.child_token();
+        let session = Arc::new(Self {
+            framework_id,
+            office,
+            jobs,
+            wake: Notify::new(),
+            stop: stop.clone(),
+            state: Mutex::default(),
+        });
+        let (calls, passes) = (Arc::clone(&session), Arc::clone(&session));
+        tokio::spawn(async move {
+            let work = async { tokio::join!(calls.work(queue), passes.look_after()) };
+            stop.run_until_cancelled(work).await;
+        });
+        session
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over the framework of a record that is there already.
+    pub(crate) fn adopt(&self, name: &str) {
+        let Some(record) = self.office.rows.framework(name) else { return };
+        let Some(info) = framework::info_of(&record) else {
+            return tracing::warn!(framework = name, "the record holds no FrameworkInfo");
+        };
+        let mut state = self.lock();
+        state.record.get_or_insert_with(|| Record {
+            name: name.to_owned(),
+            uid: record.uid().unwrap_or_default(),
+            capabilities: Capabilities::of(&info),
+            roles: framework::roles_of(&info),
+            info,
+        });
+    }
+
+    /// Asks for a pass.
+    pub(crate) fn look(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Checks that a call that is not SUBSCRIBE comes from the scheduler that is subscribed.
+    ///
+    /// # Errors
+    /// 400, 403.
+    pub(crate) fn check(
+        &self,
+        principal: Option<&str>,
+        stream_id: Option<&str>,
+    ) -> Result<(), Refusal> {
+        let state = self.lock();
+        let Some(record) = &state.record else {
+            return Err(Refusal::bad_request("Framework cannot be found"));
+        };
+        let own = record.info.principal.as_deref();
+        if let Some(principal) = principal
+            && own != Some(principal)
+        {
+            return Err(Refusal::bad_request(format!(
+                "Authenticated principal '{principal}' does not match principal '{}' set in \
+                 `FrameworkInfo`",
+                own.unwrap_or_default()
+            )));
+        }
+        let Some(live) = &state.live else {
+            return Err(Refusal::forbidden("Framework is not subscribed"));
+        };
+        match stream_id {
+            None => Err(Refusal::bad_request(
+                "All non-subscribe calls should include the 'Mesos-Stream-Id' header",
+            )),
+            Some(id) if id != live.id => Err(Refusal::bad_request(format!(
+                "The stream ID '{id}' included in this request didn't match the stream ID \
+                 currently associated with framework ID '{}'",
+                self.framework_id
+            ))),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Queues a job; waits for room.
+    ///
+    /// # Errors
+    /// 503 where the term ends.
+    pub(crate) async fn queue(&self, job: Job) -> Result<(), Refusal> {
+        let ended = || Refusal::unavailable("This master does not lead any more");
+        let sent = self.stop.run_until_cancelled(self.jobs.send(job)).await;
+        sent.ok_or_else(ended)?.map_err(|_| ended())
+    }
+
+    /// Sends an event to whoever is subscribed.
+    pub(crate) fn send(&self, event: &Event) {
+        self.lock().send(event);
+    }
+
+    /// Ends the stream and everything that runs.
+    pub(crate) fn end(&self) {
+        self.stop.cancel();
+        self.lock().live = None;
+    }
+
+    fn record(&self) -> Option<Record> {
+        self.lock().record.clone()
+    }
+}
+
+impl State {
+    fn send(&self, event: &Event) {
+        if let Some(live) = &self.live {
+            // One that is closed is seen to be gone by whoever waits for that.
+            live.sender.send(events::record(live.encoding, event)).ok();
+        }
+    }
+}

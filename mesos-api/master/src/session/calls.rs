@@ -1,0 +1,112 @@
+//! The calls of a scheduler, carried out one after the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use meseta_mesos_wire::v1::OfferId;
+use meseta_mesos_wire::v1::scheduler::{Call, call};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Session, Subscription};
+use crate::core::{roles, statuses};
+use crate::server::answer::Refusal;
+use crate::server::body::Room;
+
+/// What a session does in order.
+pub(crate) enum Job {
+    /// SUBSCRIBE.
+    Subscribe(Box<Subscription>),
+    /// UPDATE_FRAMEWORK; answered when it is done.
+    Update {
+        update: Box<call::UpdateFramework>,
+        principal: Option<String>,
+        answer: oneshot::Sender<Result<(), Refusal>>,
+        /// Given back when the call is done, like that of the others.
+        room: Room,
+    },
+    /// Any other call; answered before.
+    Call { call: Box<Call>, kind: call::Type, room: Room },
+    /// The stream of this number has ended.
+    Disconnected(u64),
+}
+
+impl Session {
+    /// Works through the queue until it is dropped.
+    pub(super) async fn work(self: Arc<Self>, mut queue: mpsc::Receiver<Job>) {
+        while let Some(job) = queue.recv().await {
+            match job {
+                Job::Subscribe(subscription) => self.subscribe(*subscription).await,
+                Job::Disconnected(number) => self.disconnect(number).await,
+                Job::Update { update, principal, answer, room } => {
+                    answer.send(self.update(*update, principal).await).ok();
+                    drop(room);
+                }
+                Job::Call { call, kind, room } => {
+                    self.call(*call, kind).await;
+                    drop(room);
+                }
+            }
+        }
+    }
+
+    /// Carries out a call that was answered with 202. One that makes no sense now is dropped, as a
+    /// Mesos master does.
+    async fn call(self: &Arc<Self>, call: Call, kind: call::Type) {
+        use call::Type as T;
+        let Some(uid) = self.record().map(|record| record.uid) else { return };
+        let market = &self.office.term.market;
+        // Whatever the market says: after the end of the term nobody is there any more.
+        match kind {
+            T::Revive => {
+                let roles = call.revive.map(|revive| revive.roles).unwrap_or_default();
+                if self.has_roles(&roles) {
+                    market.revive(&uid, roles).await.ok();
+                }
+            }
+            T::Suppress => {
+                let roles = call.suppress.map(|suppress| suppress.roles).unwrap_or_default();
+                if self.has_roles(&roles) {
+                    market.suppress(&uid, roles).await.ok();
+                }
+            }
+            T::Acknowledge => {
+                if let Some(acknowledge) = call.acknowledge {
+                    self.acknowledge(&uid, &acknowledge);
+                }
+            }
+            // Nothing of these is offered or known here, so there is nothing to answer.
+            T::AcceptInverseOffers
+            | T::DeclineInverseOffers
+            | T::AcknowledgeOperationStatus
+            | T::ReconcileOperations
+            | T::Request => {}
+            // The server has dealt with them.
+            _ => {}
+        }
+    }
+
+    /// Whether all of these are roles of the framework.
+    fn has_roles(&self, roles: &[String]) -> bool {
+        let own = self.record().map(|record| record.roles).unwrap_or_default();
+        roles.iter().all(|role| own.contains(role))
+    }
+
+    fn acknowledge(&self, uid: &str, acknowledge: &call::Acknowledge) {
+        let Some(uuid) = statuses::uuid_text(&acknowledge.uuid) else { return };
+        let rows = &self.office.rows;
+        let row = rows.with_tasks(uid, |rows| rows.task(&acknowledge.task_id.value).cloned());
+        let Some(row) = row.filter(|row| row.agent == acknowledge.agent_id.value) else { return };
+        let taken = match self.lock().deliveries.get_mut(&row.name) {
+            Some(delivery) => delivery.acknowledge(&row, &uuid),
+            None => false,
+        };
+        if taken {
+            rows.touch(uid, &row.name);
+        }
+    }
+}
+
+/// Ids as texts.
+fn values(ids: Vec<OfferId>) -> Vec<String> {
+    ids.into_iter().map(|id| id.value).collect()
+}

@@ -1,0 +1,301 @@
+//! Passes over what has changed: updates of tasks on their way to the scheduler, ends of executors,
+//! and the framework's own life.
+//!
+//! ```text
+//!  changed rows ─┐                       ┌─► send (stream)
+//!  due times ────┼─► core: what follows ─┼─► write (acknowledged, finalizer gone) ─► row
+//!  new stream ───┘                       └─► look again at …
+//! ```
+//!
+//! Level-triggered: a pass looks at records and memory, never at what woke it. A failed write is
+//! decided on anew.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use meseta_crds::{SCHEDULER_FINALIZER, Task};
+use meseta_runtime::WriteError;
+use serde_json::json;
+
+use super::{Session, events};
+use crate::core::rows::TaskRow;
+use crate::core::statuses;
+use crate::core::updates::{Send, Step};
+use crate::sync::now;
+
+/// Writes of one framework under way at a time: enough to fill the store's group commit.
+const MAX_WRITES: usize = 64;
+/// Pause before a write that failed is decided on anew, in milliseconds.
+const RETRY_MS: i64 = 500;
+
+/// What the passes over one framework's tasks remember; all of it may be lost.
+#[derive(Default)]
+pub(super) struct Agenda {
+    /// By name of the record: when to look again.
+    due: BTreeMap<String, i64>,
+    by_time: BTreeSet<(i64, String)>,
+    /// The stream that everything was last looked at for.
+    stream: Option<u64>,
+    /// What is to be written, first come first served.
+    writes: VecDeque<Write>,
+    /// Executors, by name, whose end was told.
+    ends_told: BTreeSet<String>,
+    /// Those whose record is being let go of.
+    letting_go: BTreeSet<String>,
+}
+
+/// A write to a task's record.
+#[derive(Clone, Debug)]
+pub(super) struct Write {
+    pub(super) row: Arc<TaskRow>,
+    pub(super) what: What,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum What {
+    /// `status.mesos.acknowledged`.
+    Acknowledged(String),
+    /// The scheduler's finalizer comes off.
+    Free,
+}
+
+impl Agenda {
+    fn at(&mut self, name: &str, when: Option<i64>) {
+        if let Some(before) = self.due.remove(name) {
+            self.by_time.remove(&(before, name.to_owned()));
+        }
+        if let Some(when) = when {
+            self.due.insert(name.to_owned(), when);
+            self.by_time.insert((when, name.to_owned()));
+        }
+    }
+
+    fn take_due(&mut self, now: i64) -> Vec<String> {
+        let mut names = Vec::new();
+        while let Some((when, name)) = self.by_time.first().cloned()
+            && when <= now
+        {
+            self.at(&name, None);
+            names.push(name);
+        }
+        names
+    }
+
+    fn next(&self) -> Option<i64> {
+        self.by_time.first().map(|(when, _)| *when)
+    }
+}
+
+impl Session {
+    /// Makes passes until it is dropped.
+    pub(super) async fn look_after(self: Arc<Self>) {
+        let mut agenda = Agenda::default();
+        let mut writing: FuturesUnordered<BoxFuture<'static, Written>> = FuturesUnordered::new();
+        loop {
+            self.pass(&mut agenda);
+            while writing.len() < MAX_WRITES
+                && let Some(write) = agenda.writes.pop_front()
+            {
+                let session = Arc::clone(&self);
+                writing.push(async move { session.write_task(write).await }.boxed());
+            }
+            let next = agenda.next();
+            tokio::select! {
+                () = self.wake.notified() => {}
+                Some(written) = writing.next() => self.written(&mut agenda, written),
+                () = sleep_until(next) => {}
+            }
+        }
+    }
+
+    /// One pass over the tasks that changed or are due.
+    fn pass(&self, agenda: &mut Agenda) {
+        let Some(record) = self.record() else { return };
+        let rows = &self.office.rows;
+        let now = now();
+        let mut names = rows.take_changed(&record.uid);
+        names.extend(agenda.take_due(now));
+        let stream = self.lock().live.as_ref().map(|live| live.number);
+        if stream != agenda.stream {
+            agenda.stream = stream;
+            rows.with_tasks(&record.uid, |rows| names.extend(rows.iter().map(|r| r.name.clone())));
+        }
+        for name in names {
+            match rows.with_tasks(&record.uid, |rows| rows.get(&name).cloned()) {
+                Some(row) if row.is_executor() => self.look_at_executor(row, agenda),
+                Some(row) => self.look_at_task(row, now, agenda),
+                None => {
+                    self.lock().deliveries.remove(&name);
+                    agenda.ends_told.remove(&name);
+                    agenda.at(&name, None);
+                }
+            }
+        }
+    }
+
+    fn look_at_task(&self, row: TaskRow, now: i64, agenda: &mut Agenda) {
+        let mut state = self.lock();
+        let partition_aware =
+            state.record.as_ref().is_some_and(|record| record.capabilities.partition_aware);
+        let stream = state.live.as_ref().map(|live| live.number);
+        let delivery = state.deliveries.entry(row.name.clone()).or_default();
+        let Step { send, store, free, look_again } = delivery.step(&row, stream, now);
+        if let Some(send) = send {
+            let status = match send {
+                Send::Update(status) => statuses::shown(*status, partition_aware),
+                Send::Own(own) => statuses::own(&row, own, partition_aware, now),
+            };
+            state.send(&events::update(status));
+        }
+        if !row.held_by_scheduler {
+            state.deliveries.remove(&row.name);
+        }
+        drop(state);
+        agenda.at(&row.name, look_again);
+        let row = Arc::new(row);
+        if let Some(uuid) = store {
+            agenda
+                .writes
+                .push_back(Write { row: Arc::clone(&row), what: What::Acknowledged(uuid) });
+        }
+        if free {
+            agenda.writes.push_back(Write { row, what: What::Free });
+        }
+    }
+}
+
+impl Session {
+    /// An executor that has ended: its scheduler is told once, and the record is let go of.
+    fn look_at_executor(&self, row: TaskRow, agenda: &mut Agenda) {
+        let over = row.state.is_terminal() || (row.deleted && !row.held_by_agent);
+        if !over || !row.held_by_scheduler {
+            return;
+        }
+        if agenda.ends_told.insert(row.name.clone())
+            && let Some(executor) = &row.executor_id
+        {
+            self.send(&events::executor_failed(&row.agent, executor, wait_status(&row)));
+        }
+        if agenda.letting_go.insert(row.name.clone()) {
+            agenda.writes.push_back(Write { row: Arc::new(row), what: What::Free });
+        }
+    }
+}
+
+/// How a program ended, as wait(2) tells it; -1 where nobody knows.
+fn wait_status(row: &TaskRow) -> i32 {
+    let status = match (row.signal, row.exit_code) {
+        (Some(signal), _) => signal & 0x7f,
+        (None, Some(code)) => (code & 0xff) << 8,
+        (None, None) => -1,
+    };
+    i32::try_from(status).unwrap_or(-1)
+}
+
+/// What came of a write.
+struct Written {
+    write: Write,
+    result: Result<Task, WriteError>,
+}
+
+impl Session {
+    async fn write_task(&self, write: Write) -> Written {
+        let gateway = &self.office.gateway;
+        let tasks: Api<Task> = Api::namespaced(gateway.client.clone(), &gateway.namespace);
+        let parameters = PatchParams::default();
+        let row = &write.row;
+        let result = match &write.what {
+            What::Acknowledged(uuid) => {
+                let patch = json!({
+                    "metadata": { "uid": row.uid },
+                    "status": { "mesos": { "acknowledged": uuid } },
+                });
+                let patch = Patch::Merge(&patch);
+                let patch = tasks.patch_status(&row.name, &parameters, &patch);
+                self.office.term.writer.write(patch).await
+            }
+            What::Free => self.free(&tasks, row).await,
+        };
+        Written { write, result }
+    }
+
+    /// Takes the scheduler's finalizer off a task.
+    async fn free(&self, tasks: &Api<Task>, row: &TaskRow) -> Result<Task, WriteError> {
+        let writer = &self.office.term.writer;
+        let parameters = PatchParams::default();
+        // Where it is from birth, so that a write of the agent meanwhile does no harm.
+        let index = usize::from(row.held_by_agent);
+        let path = format!("/metadata/finalizers/{index}");
+        let patch = json!([
+            { "op": "test", "path": "/metadata/uid", "value": row.uid },
+            { "op": "test", "path": path, "value": SCHEDULER_FINALIZER },
+            { "op": "remove", "path": path },
+        ]);
+        if let Ok(patch) = serde_json::from_value::<json_patch::Patch>(patch) {
+            let patch = Patch::<()>::Json(patch);
+            match writer.write(tasks.patch(&row.name, &parameters, &patch)).await {
+                Err(WriteError::Rejected(_) | WriteError::Conflict) => {}
+                other => return other,
+            }
+        }
+        // The agent let go meanwhile, or somebody else has a finalizer too.
+        let mut task = writer.read(tasks.get(&row.name)).await?;
+        if task.metadata.uid.as_ref() != Some(&row.uid) {
+            return Err(WriteError::NotFound);
+        }
+        task.metadata.finalizers.get_or_insert_default().retain(|f| f != SCHEDULER_FINALIZER);
+        let patch = json!({
+            "metadata": {
+                "uid": row.uid,
+                "resourceVersion": task.metadata.resource_version,
+                "finalizers": task.metadata.finalizers,
+            },
+        });
+        writer.write(tasks.patch(&row.name, &parameters, &Patch::Merge(&patch))).await
+    }
+
+    fn written(&self, agenda: &mut Agenda, written: Written) {
+        let Written { write, result } = written;
+        let name = &write.row.name;
+        match result {
+            Ok(task) => {
+                agenda.letting_go.remove(name);
+                let finalizers = task.metadata.finalizers.as_deref().unwrap_or_default();
+                if task.metadata.deletion_timestamp.is_some() && finalizers.is_empty() {
+                    self.office.rows.remove_task(name);
+                } else {
+                    self.office.rows.wrote_task(&task);
+                }
+            }
+            // The watch tells, and what it tells is looked at.
+            Err(WriteError::NotFound) => {}
+            Err(error) => {
+                tracing::debug!(
+                    error = &error as &dyn std::error::Error,
+                    task = name,
+                    "not written"
+                );
+                if let Some(delivery) = self.lock().deliveries.get_mut(name) {
+                    delivery.write_failed();
+                }
+                agenda.letting_go.remove(name);
+                agenda.at(name, Some(now() + RETRY_MS));
+            }
+        }
+    }
+}
+
+async fn sleep_until(when: Option<i64>) {
+    match when {
+        Some(when) => {
+            let millis = u64::try_from(when.saturating_sub(now())).unwrap_or_default();
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+        }
+        None => std::future::pending().await,
+    }
+}

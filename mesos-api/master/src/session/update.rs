@@ -1,0 +1,99 @@
+//! UPDATE_FRAMEWORK and TEARDOWN: the framework itself changes, or ends by its scheduler's wish.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Api;
+use kube::api::{DeleteParams, Preconditions};
+use meseta_crds::Framework;
+use meseta_mesos_wire::v1::scheduler::call;
+use meseta_runtime::WriteError;
+
+use super::Session;
+use crate::core::framework;
+use crate::server::answer::Refusal;
+
+/// Tries to end a framework whose scheduler was told that it will end.
+const TEARDOWN_TRIES: u32 = 8;
+/// Pause after the first try; doubles.
+const TEARDOWN_RETRY: Duration = Duration::from_millis(100);
+
+impl Session {
+    /// Changes the framework.
+    ///
+    /// # Errors
+    /// 400 with what is wrong, 503 where it could not be stored.
+    pub(super) async fn update(
+        self: &Arc<Self>,
+        update: call::UpdateFramework,
+        principal: Option<String>,
+    ) -> Result<(), Refusal> {
+        let record =
+            self.record().ok_or_else(|| Refusal::bad_request("Framework cannot be found"))?;
+        let accepted = framework::update(
+            update.framework_info,
+            &update.suppressed_roles,
+            update.offer_constraints.as_ref(),
+            &self.framework_id,
+            principal.as_deref(),
+            &record.info,
+        )
+        .map_err(Refusal::bad_request)?;
+        let stored =
+            self.write(Some(record.name), &accepted).await.map_err(|error| match error {
+                WriteError::Rejected(cause) => {
+                    Refusal::bad_request(format!("The framework cannot be stored: {cause}"))
+                }
+                WriteError::AlreadyExists | WriteError::NotFound => {
+                    Refusal::bad_request("Framework has been removed")
+                }
+                WriteError::Fenced
+                | WriteError::TimedOut
+                | WriteError::Conflict
+                | WriteError::Unavailable(_) => {
+                    Refusal::unavailable("The framework was not stored")
+                }
+            })?;
+        self.know(stored, &accepted);
+        let ended = |_| Refusal::unavailable("This master does not lead any more");
+        let market = &self.office.term.market;
+        market.set_roles(&record.uid, accepted.roles, accepted.suppressed).await.map_err(ended)
+    }
+
+    /// Ends the framework by its scheduler's wish: its stream ends without a further event.
+    pub(super) async fn teardown(&self) {
+        let Some(record) = self.record() else { return };
+        tracing::info!(framework = self.framework_id, name = record.name, "teardown");
+        self.lock().live = None;
+        self.office.term.market.leave(&record.uid).await.ok();
+        let mut pause = TEARDOWN_RETRY;
+        for _ in 0..TEARDOWN_TRIES {
+            match self.delete_framework(&record.name, &record.uid).await {
+                Ok(()) => return self.look(),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, framework = self.framework_id, "not torn down yet");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+    }
+
+    /// Asks for the end of a framework: its record gets a deletion timestamp, and what follows is
+    /// decided from that.
+    ///
+    /// # Errors
+    /// See [`WriteError`]; one that is gone, or another, is no error.
+    pub(super) async fn delete_framework(&self, name: &str, uid: &str) -> Result<(), WriteError> {
+        let gateway = &self.office.gateway;
+        let frameworks: Api<Framework> =
+            Api::namespaced(gateway.client.clone(), &gateway.namespace);
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        let parameters = DeleteParams::background().preconditions(preconditions);
+        match self.office.term.writer.write(frameworks.delete(name, &parameters)).await {
+            Ok(_) | Err(WriteError::NotFound | WriteError::Conflict) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! One term of the gateway: rows, and a session for each framework.
+//!
+//! ```text
+//!  Leading(term) ─► office: watches ─► rows ─► changed uids ─► sessions (one pass each)
+//!                     │ listed: calls are taken
+//!  term ended ──────► everything of the office is dropped, streams end
+//! ```
+//!
+//! **Invariant:** nothing of one term is seen by the next: it begins from a list.
+
+mod messages;
+pub(crate) mod rows;
+mod watch;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kube::ResourceExt as _;
+use meseta_crds::Framework;
+use meseta_runtime::{Leadership, Term};
+use tokio_util::sync::CancellationToken;
+
+use self::rows::{Changed, Rows};
+use crate::address::Advertised;
+use crate::core::ids;
+use crate::session::Session;
+use crate::session::events;
+
+/// Ids of frameworks that ended, and may not come back; as many as a Mesos master keeps.
+const MAX_COMPLETED: usize = 50;
+/// Frameworks with a session, connected or not. Five times what is built for.
+const MAX_FRAMEWORKS: usize = 5000;
+
+/// The gateway across terms.
+pub(crate) struct Gateway {
+    pub(crate) advertised: Advertised,
+    pub(crate) namespace: String,
+    pub(crate) client: kube::Client,
+    pub(crate) agents: meseta_serve::Client,
+    /// That of the term, once its rows are listed.
+    office: Mutex<Option<Arc<Office>>>,
+}
+
+impl Gateway {
+    pub(crate) fn new(
+        advertised: Advertised,
+        namespace: String,
+        client: kube::Client,
+        agents: meseta_serve::Client,
+    ) -> Arc<Self> {
+        Arc::new(Self { advertised, namespace, client, agents, office: Mutex::default() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Office>>> {
+        self.office.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The office of the term, if this process leads and has listed everything.
+    pub(crate) fn office(&self) -> Option<Arc<Office>> {
+        self.lock().clone().filter(|office| !office.stop.is_cancelled())
+    }
+
+    /// Runs the office of each term until `shutdown` or the end of the controllers.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        mut leadership: tokio::sync::watch::Receiver<Leadership>,
+        shutdown: CancellationToken,
+    ) {
+        loop {
+            let term = tokio::select! {
+                term = next_term(&mut leadership) => term,
+                () = shutdown.cancelled() => None,
+            };
+            let Some(term) = term else { return };
+            tracing::info!(epoch = term.epoch, "the Mesos gateway begins");
+            let ended = term.ended.clone();
+            let office = Office::new(Arc::clone(&self), term);
+            // Also when this future is dropped.
+            let stop = office.stop.clone().drop_guard();
+            tokio::select! {
+                () = office.run() => {}
+                () = ended.cancelled() => {}
+                () = shutdown.cancelled() => {}
+            }
+            self.lock().take();
+            drop(stop);
+            office.close();
+        }
+    }
+}
+
+async fn next_term(leadership: &mut tokio::sync::watch::Receiver<Leadership>) -> Option<Term> {
+    let leading = |leadership: &Leadership| match leadership {
+        Leadership::Leading(term) => !term.ended.is_cancelled(),
+        Leadership::Following(_) | Leadership::Unknown => false,
+    };
+    match leadership.wait_for(leading).await.as_deref() {
+        Ok(Leadership::Leading(term)) => Some(term.clone()),
+        Ok(Leadership::Following(_) | Leadership::Unknown) | Err(_) => None,
+    }
+}
+
+/// The gateway in one term.
+pub(crate) struct Office {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) term: Term,
+    /// Also the beginning of the framework ids of this term.
+    pub(crate) master_id: String,
+    pub(crate) rows: Rows,
+    /// When it began, in milliseconds since 1970.
+    pub(crate) began: i64,
+    /// Cancelled when it ends.
+    pub(crate) stop: CancellationToken,
+    sessions: Mutex<Sessions>,
+    listeners: messages::Listeners,
+}
+
+#[derive(Default)]
+struct Sessions {
+    by_id: BTreeMap<String, Arc<Session>>,
+    /// By uid of the framework's record.
+    by_uid: BTreeMap<String, Arc<Session>>,
+    completed: VecDeque<String>,
+    /// How many ids were given out.
+    given: u64,
+    /// Agents that were heard of.
+    reachable: std::collections::BTreeSet<String>,
+}
+
+/// There are too many frameworks.
+pub(crate) struct TooMany;
+
+impl Office {
+    fn new(gateway: Arc<Gateway>, term: Term) -> Arc<Self> {
+        let stop = term.ended.child_token();
+        Arc::new(Self {
+            gateway,
+            term,
+            master_id: uuid::Uuid::new_v4().to_string(),
+            rows: Rows::default(),
+            began: now(),
+            stop,
+            sessions: Mutex::default(),
+            listeners: messages::Listeners::default(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn run(self: &Arc<Self>) {
+        let (synced, mut listed) = tokio::sync::watch::channel(false);
+        let gateway = &self.gateway;
+        let follow = watch::follow(gateway.client.clone(), &gateway.namespace, &self.rows, &synced);
+        let look = async {
+            if listed.wait_for(|listed| *listed).await.is_err() {
+                return;
+            }
+            for framework in self.rows.frameworks() {
+                self.session_of(&framework);
+            }
+            *gateway.lock() = Some(Arc::clone(self));
+            tracing::info!(frameworks = self.lock().by_id.len(), "schedulers are served");
+            loop {
+                let changed = self.rows.changed().await;
+                self.wake(&changed);
+            }
+        };
+        tokio::join!(follow, look);
+    }
+
+    /// Passes on what has changed.
+    fn wake(self: &Arc<Self>, changed: &Changed) {
+        for uid in &changed.frameworks {
+            let session = self.lock().by_uid.get(uid).cloned();
+            let session = session.or_else(|| {
+                let frameworks = self.rows.frameworks();
+                let framework = frameworks.iter().find(|f| f.uid().as_ref() == Some(uid))?;
+                self.session_of(framework)
+            });
+            if let Some(session) = session {
+                session.look();
+            }
+        }
+        for agent in &changed.agents {
+            self.agent_changed(agent);
+        }
+    }
+
+    /// Tells everybody when an agent is not heard of any more.
+    fn agent_changed(&self, agent: &str) {
+        let reachable = self.rows.agent(agent).is_some_and(|row| row.reachable);
+        let sessions: Vec<Arc<Session>> = {
+            let mut sessions = self.lock();
+            let was_reachable = match reachable {
+                true => !sessions.reachable.insert(agent.to_owned()),
+                false => sessions.reachable.remove(agent),
+            };
+            if reachable || !was_reachable {
+                return;
+            }
+            sessions.by_id.values().cloned().collect()
+        };
+        let failure = events::agent_failed(agent);
+        sessions.iter().for_each(|session| session.send(&failure));
+    }
+
+    /// The session of a framework's record; none where the record is not that of a scheduler.
+    fn session_of(self: &Arc<Self>, framework: &Framework) -> Option<Arc<Session>> {
+        let id = framework.spec.scheduler.as_ref()?.framework_id.clone();
+        let mut sessions = self.lock();
+        let session = match sessions.by_id.get(&id) {
+            Some(session) => Arc::clone(session),
+            None => {
+                let session = Session::start(Arc::clone(self), id.clone());
+                sessions.by_id.insert(id, Arc::clone(&session));
+                session
+            }
+        };
+        drop(sessions);
+        session.adopt(&framework.name_any());
+        self.bind(&framework.uid().unwrap_or_default(), &session);
+        Some(session)
+    }
+
+    /// Says whose the record with this uid is.
+    pub(crate) fn bind(&self, uid: &str, session: &Arc<Session>) {
+        self.lock().by_uid.insert(uid.to_owned(), Arc::clone(session));
+    }
+
+    /// The session of a framework.
+    pub(crate) fn session(&self, framework_id: &str) -> Option<Arc<Session>> {
+        self.lock().by_id.get(framework_id).cloned()
+    }
+
+    /// All sessions.
+    fn sessions(&self) -> Vec<Arc<Session>> {
+        self.lock().by_id.values().cloned().collect()
+    }
+
+    /// The session of a framework that subscribes, under its id or a new one.
+    ///
+    /// # Errors
+    /// [`TooMany`].
+    pub(crate) fn session_or_new(
+        self: &Arc<Self>,
+        framework_id: Option<&str>,
+    ) -> Result<Arc<Session>, TooMany> {
+        let mut sessions = self.lock();
+        if let Some(session) = framework_id.and_then(|id| sessions.by_id.get(id)) {
+            return Ok(Arc::clone(session));
+        }
+        if sessions.by_id.len() >= MAX_FRAMEWORKS {
+            return Err(TooMany);
+        }
+        let id = framework_id.map_or_else(
+            || {
+                sessions.given += 1;
+                ids::framework_id(&self.master_id, sessions.given - 1)
+            },
+            str::to_owned,
+        );
+        let session = Session::start(Arc::clone(self), id.clone());
+        sessions.by_id.insert(id, Arc::clone(&session));
+        Ok(session)
+    }
+
+    /// Whether a framework of this id has ended and may not come back.
+    pub(crate) fn is_completed(&self, framework_id: &str) -> bool {
+        self.lock().completed.iter().any(|id| id == framework_id)
+    }
+
+    /// Forgets a session: its framework is gone (`completed`), or was never stored.
+    pub(crate) fn forget(&self, session: &Session, completed: bool) {
+        let mut sessions = self.lock();
+        sessions.by_id.remove(&session.framework_id);
+        sessions.by_uid.retain(|_, other| other.framework_id != session.framework_id);
+        if completed {
+            sessions.completed.push_back(session.framework_id.clone());
+            if sessions.completed.len() > MAX_COMPLETED {
+                sessions.completed.pop_front();
+            }
+        }
+    }
+
+    /// Ends all streams.
+    fn close(&self) {
+        let sessions = std::mem::take(&mut *self.lock());
+        sessions.by_id.values().for_each(|session| session.end());
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
