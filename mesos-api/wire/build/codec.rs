@@ -60,7 +60,7 @@ impl Generator<'_> {
     fn read_json(r: &mut Reader<'_>, at: &At<'_>) -> Result<Self, DecodeError> {{
         let mut m = Self::default();
         let mut seen = Seen::default();
-        r.begin_object::<Self>(at)?;
+        r.begin_object(at)?;
         while let Some(key) = r.key()? {{
             match &*key {{
 {read}                _ => r.skip()?,

@@ -36,8 +36,10 @@ fn main() -> Result<()> {
     for field in BOXED {
         config.boxed(field);
     }
-    let files = config.load_fds(&ROOTS.map(Path::new), &[Path::new(PROTO)])?;
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
+    // The tests make random messages by it.
+    config.file_descriptor_set_path(out.join("mesos.fds"));
+    let files = config.load_fds(&ROOTS.map(Path::new), &[Path::new(PROTO)])?;
     std::fs::write(out.join("codec.rs"), codec::generate(&names::Names::new(&files)))?;
     config.compile_fds(without_deprecation(files))
 }

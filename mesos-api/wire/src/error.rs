@@ -96,13 +96,14 @@ impl fmt::Display for At<'_> {
     }
 }
 
-/// How much memory a message may still take while it is read.
+/// How much memory a message may still take while it is read. What is counted are the elements of
+/// lists and maps; all else is a bounded part of them.
 pub(crate) struct Budget {
     left: usize,
 }
 
-/// What one message may take in memory, in bytes, without the contents of strings: a message of a
-/// few bytes can be a struct of a thousand.
+/// What the elements of one message may take in memory, in bytes, without the contents of strings: an
+/// element of a few bytes can be a struct of a thousand.
 pub(crate) const MAX_MEMORY_BYTES: usize = 64 << 20;
 
 impl Budget {

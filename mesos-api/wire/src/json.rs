@@ -41,7 +41,7 @@ pub fn encode<M: Message>(message: &M) -> Vec<u8> {
 /// # Errors
 /// If they are not JSON, or not this message.
 pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
-    let mut reader = Reader::new(bytes)?;
+    let mut reader = Reader::new(bytes, MAX_DEPTH)?;
     let message = M::read_json(&mut reader, &At::ROOT)?;
     reader.finish()?;
     Ok(message)
@@ -50,11 +50,12 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
 /// `message` as a JSON value, an object, as it stands in records.
 ///
 /// # Panics
-/// If it is nested deeper than [`MAX_DEPTH`]; nothing that was decoded is.
+/// If it is nested deeper than twice [`MAX_DEPTH`]. Nothing that was decoded is: at most, an array
+/// is written where a single value was read.
 #[must_use]
 pub fn to_value<M: Message>(message: &M) -> Value {
     let bytes = encode(message);
-    let value = Reader::new(&bytes).and_then(|mut reader| value::read(&mut reader));
+    let value = Reader::new(&bytes, 2 * MAX_DEPTH).and_then(|mut reader| value::read(&mut reader));
     value.expect("what this crate writes, it reads")
 }
 

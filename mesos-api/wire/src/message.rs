@@ -7,7 +7,7 @@ use crate::json::Reader;
 use crate::json::kind::Kind;
 
 /// A message of the protocol. What is hidden is there for [`Encoding`](crate::Encoding).
-pub trait Message: prost::Message + Clone + PartialEq + Default {
+pub trait Message: prost::Message + std::fmt::Debug + Clone + PartialEq + Default {
     #[doc(hidden)]
     fn shape() -> &'static Shape;
 

@@ -90,7 +90,7 @@ pub(crate) fn map<K: Kind<T>, T>(
     if r.null()? {
         return Ok(());
     }
-    r.begin_object::<()>(at)?;
+    r.begin_object(at)?;
     while let Some(key) = r.key()? {
         r.budget.spend(size_of::<(String, T)>())?;
         match single::<K, T>(r, &at.key(&key))? {

@@ -7,7 +7,6 @@
 
 use std::borrow::Cow;
 
-use super::MAX_DEPTH;
 use crate::error::{At, Budget, DecodeError};
 
 /// What comes next.
@@ -26,18 +25,19 @@ pub struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: usize,
+    max_depth: usize,
     /// Whether an object or array was begun, and nothing in it was read.
     fresh: bool,
     pub(crate) budget: Budget,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn new(bytes: &'a [u8], max_depth: usize) -> Result<Self, DecodeError> {
         let text = std::str::from_utf8(bytes).map_err(|error| DecodeError::Syntax {
             what: "bytes that are not UTF-8",
             at: error.valid_up_to(),
         })?;
-        Ok(Self { text, at: 0, depth: 0, fresh: false, budget: Budget::new() })
+        Ok(Self { text, at: 0, depth: 0, max_depth, fresh: false, budget: Budget::new() })
     }
 
     /// To be called after the value: nothing but white space may follow.
@@ -104,12 +104,11 @@ impl<'a> Reader<'a> {
         Ok(Cow::Owned(text))
     }
 
-    /// Enters the object that must come next, to become a `T`.
-    pub(crate) fn begin_object<T>(&mut self, at: &At<'_>) -> Result<(), DecodeError> {
+    /// Enters the object that must come next.
+    pub(crate) fn begin_object(&mut self, at: &At<'_>) -> Result<(), DecodeError> {
         if self.peek()? != Token::Object {
             return Err(at.wrong("must be an object"));
         }
-        self.budget.spend(size_of::<T>())?;
         self.enter()
     }
 
@@ -166,8 +165,8 @@ impl<'a> Reader<'a> {
     }
 
     fn enter(&mut self) -> Result<(), DecodeError> {
-        if self.depth == MAX_DEPTH {
-            return Err(DecodeError::TooDeep { limit: MAX_DEPTH });
+        if self.depth == self.max_depth {
+            return Err(DecodeError::TooDeep { limit: self.max_depth });
         }
         self.depth += 1;
         self.at += 1;

@@ -25,7 +25,7 @@ pub(super) fn read(r: &mut Reader<'_>) -> Result<Value, DecodeError> {
         }
         Token::Object => {
             let mut values = Map::new();
-            r.begin_object::<()>(&At::ROOT)?;
+            r.begin_object(&At::ROOT)?;
             while let Some(key) = r.key()? {
                 values.insert(key.into_owned(), read(r)?);
             }

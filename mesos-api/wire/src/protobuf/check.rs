@@ -43,7 +43,6 @@ impl<'a> Check<'a> {
         if depth > MAX_DEPTH {
             return Err(DecodeError::TooDeep { limit: MAX_DEPTH });
         }
-        self.budget.spend(shape.size)?;
         let top = self.pieces.len();
         let mut seen = [0_usize; Shape::MAX_FIELDS];
         for piece in range {
@@ -99,6 +98,7 @@ impl<'a> Check<'a> {
                 let top = self.pieces.len();
                 self.pieces.push((index, payload(value)?));
                 if field.label == Label::Repeated {
+                    self.budget.spend(inner().size)?;
                     let at = at.field(field.name);
                     self.message(inner(), top..top + 1, &at.index(*seen - 1), depth + 1)?;
                     self.pieces.truncate(top);
