@@ -164,7 +164,7 @@ impl Server {
             }
         }
         Err(Failure::NotFound(format!(
-            "the server has no kind `{word}`; Meseta's are tasks, frameworks, agents and frameworkroles"
+            "the server has no kind `{word}`; Meseta's are tasks, frameworks, agents, frameworkroles and offers"
         ))
         .into())
     }

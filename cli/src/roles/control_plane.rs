@@ -10,9 +10,9 @@ use meseta_store::Store;
 use meseta_store::etcd::{self, EtcdStore};
 use tokio_util::sync::CancellationToken;
 
-use super::machine;
 use super::plane::{self, Plane};
 use super::shutdown::Parts;
+use super::{machine, mesos};
 use crate::kubeconfig;
 
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -28,7 +28,8 @@ pub(crate) struct Args {
     /// Where the API server listens.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:7443")]
     listen: SocketAddr,
-    /// Names or addresses under which others reach it; the first is written in the kubeconfig.
+    /// Names or addresses under which others reach it; the first is written in the kubeconfig, and
+    /// other control planes use it.
     #[arg(long, value_name = "HOST", value_delimiter = ',')]
     advertise: Vec<String>,
     /// Name among the control planes; the host's name where it is not given.
@@ -40,6 +41,8 @@ pub(crate) struct Args {
     etcd_endpoints: Vec<String>,
     #[command(flatten)]
     etcd: EtcdArgs,
+    #[command(flatten)]
+    mesos: mesos::GatewayArgs,
 }
 
 /// How etcd is used; needs `--etcd-endpoints`.
@@ -74,10 +77,11 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         identity: args.identity.unwrap_or_else(machine::host_label),
         sole,
         data_dir,
+        mesos: args.mesos,
     };
     let stop = CancellationToken::new();
     let mut parts = Parts::default();
-    let plane = Plane::start(store, &config, &mut parts, &stop).await?;
+    let plane = Plane::start(store, config, &mut parts, &stop).await?;
     let ended = parts.run(&stop).await;
     ended.and(plane.stop().await)
 }

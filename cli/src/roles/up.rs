@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::agent::{self, Listener, Machine};
 use super::plane::{self, Plane};
 use super::shutdown::Parts;
-use super::{machine, pki};
+use super::{machine, mesos, pki};
 use crate::verbs::agent_kubeconfig::agent_name;
 use crate::{kubeconfig, out};
 
@@ -30,6 +30,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", value_parser = agent_name)]
     agent_name: Option<String>,
     #[command(flatten)]
+    mesos: mesos::GatewayArgs,
+    #[command(flatten)]
     machine: Machine,
 }
 
@@ -44,10 +46,11 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         identity: name.clone(),
         sole: true,
         data_dir: data_dir.clone(),
+        mesos: args.mesos,
     };
     let stop = CancellationToken::new();
     let mut parts = Parts::default();
-    let plane = Plane::start(store, &config, &mut parts, &stop).await?;
+    let plane = Plane::start(store, config, &mut parts, &stop).await?;
 
     let client = plane.api.client(pki::agent_identity(&name));
     let issued = plane.authority.issue_agent(&name)?;
@@ -64,6 +67,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         "Meseta is up. Type next:\n\n  export KUBECONFIG={}\n  kubectl get agents\n",
         plane.kubeconfig.display()
     ))?;
+    if let Some(mesos) = &plane.mesos {
+        out::line(format_args!("Mesos schedulers: http://{mesos}\n"))?;
+    }
     let ended = parts.run(&stop).await;
     ended.and(plane.stop().await)
 }

@@ -42,6 +42,10 @@ fn sentence(kind: &str, name: &str, record: &Value) -> String {
     let deleting = record["metadata"]["deletionTimestamp"].is_string();
     let state = status["state"].as_str().unwrap_or(if kind == "Task" { "Pending" } else { "" });
     let agent = record["spec"]["agentName"].as_str();
+    let shown_deletion = if deleting { "; it is being deleted" } else { "" };
+    if kind == "Framework" && record["spec"]["scheduler"].is_object() {
+        return format!("{}{shown_deletion}{}", scheduler(&who, record), reasons(status));
+    }
     let container = &status["containers"][0];
     let exit = container["exitCode"].as_i64().map(|code| format!(" with exit code {code}"));
     let sentence = match (kind, state) {
@@ -59,18 +63,45 @@ fn sentence(kind: &str, name: &str, record: &Value) -> String {
                 None if state.is_empty() => who,
                 None => format!("{who} is {state}{because}"),
             };
-            let reasons: Vec<String> = conditions(status)
-                .filter_map(|condition| {
-                    let message = condition["message"].as_str().filter(|text| !text.is_empty())?;
-                    let (name, value) =
-                        (condition["type"].as_str()?, condition["status"].as_str()?);
-                    Some(format!("\n  {name}={value}: {message}"))
-                })
-                .collect();
-            shown + &reasons.concat()
+            shown + &reasons(status)
         }
     };
-    if deleting { format!("{sentence}; it is being deleted") } else { sentence }
+    sentence + shown_deletion
+}
+
+/// What a framework with an external scheduler is doing: that is the scheduler's to decide.
+fn scheduler(who: &str, record: &Value) -> String {
+    let (spec, status) = (&record["spec"]["scheduler"], &record["status"]);
+    let roles = spec["roles"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let roles = roles.collect::<Vec<_>>().join(", ");
+    let seen = &status["scheduler"];
+    let since = seen["since"].as_str().map(|since| format!(" since {since}")).unwrap_or_default();
+    let tasks = status["summary"].as_str().filter(|summary| !summary.is_empty());
+    let tasks = tasks.map(|summary| format!(" ({summary})")).unwrap_or_default();
+    match seen["connected"].as_bool() {
+        Some(true) => format!(
+            "{who} is run by an external scheduler{tasks}, which is connected{since} and decides \
+             itself what to launch of what it is offered for {roles}"
+        ),
+        Some(false) => {
+            let timeout = spec["failoverTimeoutSeconds"].as_i64().unwrap_or_default();
+            format!(
+                "{who} is run by an external scheduler{tasks}, which is gone{since}; unless it \
+                 comes back within {timeout} s, the framework and its tasks are removed"
+            )
+        }
+        None => format!("{who} is run by an external scheduler that was not seen yet"),
+    }
+}
+
+/// The conditions that say something, a line each.
+fn reasons(status: &Value) -> String {
+    let lines = conditions(status).filter_map(|condition| {
+        let message = condition["message"].as_str().filter(|text| !text.is_empty())?;
+        let (name, value) = (condition["type"].as_str()?, condition["status"].as_str()?);
+        Some(format!("\n  {name}={value}: {message}"))
+    });
+    lines.collect()
 }
 
 fn conditions(status: &Value) -> impl Iterator<Item = &Value> {
@@ -103,6 +134,34 @@ mod tests {
         assert_eq!(
             sentence("Task", "a", &record),
             "task a is Failed on agent n1 with exit code 3: NonZeroExit; it is being deleted"
+        );
+    }
+
+    #[test]
+    fn a_framework_of_an_external_scheduler_says_whether_it_is_there() {
+        let record = |status: Value| {
+            json!({"status": status, "spec": {"role": "eng", "scheduler": {
+                "roles": ["eng", "*"], "failoverTimeoutSeconds": 60}}})
+        };
+        let since = "2026-01-02T03:04:05Z";
+        let seen = |connected: bool| {
+            record(json!({"state": "Connected", "summary": "3",
+                "scheduler": {"connected": connected, "since": since}}))
+        };
+        assert_eq!(
+            sentence("Framework", "f", &seen(true)),
+            "framework f is run by an external scheduler (3), which is connected since \
+             2026-01-02T03:04:05Z and decides itself what to launch of what it is offered for eng, *"
+        );
+        assert_eq!(
+            sentence("Framework", "f", &seen(false)),
+            "framework f is run by an external scheduler (3), which is gone since \
+             2026-01-02T03:04:05Z; unless it comes back within 60 s, the framework and its tasks \
+             are removed"
+        );
+        assert_eq!(
+            sentence("Framework", "f", &record(json!({}))),
+            "framework f is run by an external scheduler that was not seen yet"
         );
     }
 

@@ -1,6 +1,8 @@
 //! The program against a small API server of the test's own, over TLS.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails there")]
 
+mod flags;
+
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};

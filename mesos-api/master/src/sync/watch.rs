@@ -82,8 +82,12 @@ async fn follow_kind<K: Watched>(api: Api<K>, rows: &Rows, listed: &watch::Sende
             Ok(Some(Event::Delete(record))) => K::remove(rows, &record.name_any()),
             Ok(None) => return,
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, kind = &*K::kind(&()), "watch failed");
+                // Not a binding: it would be held while sleeping, and keep the future on its thread.
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    kind = &*K::kind(&()),
+                    "watch failed"
+                );
                 tokio::time::sleep(retry).await;
                 retry = (retry * 2).min(LONGEST_RETRY);
             }
