@@ -67,10 +67,10 @@ use crate::server::Server;
 /// How a server is set up.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// How control planes dial agents, for logs; without it they are refused with 503.
+    /// How control planes dial agents, for logs, and their leader; without it such requests are
+    /// refused with 503.
     pub agents: Option<meseta_serve::Client>,
     /// What is offered, where the allocator is; without it such requests are refused with 503.
-    /// A control plane that does not lead asks the leader for it, with the client of `agents`.
     pub offers: Option<Arc<dyn LiveCollection>>,
     /// Kinds to serve beside the built-in ones and Meseta's own.
     pub definitions: Vec<CustomResourceDefinition>,

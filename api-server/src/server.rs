@@ -17,7 +17,7 @@ use meseta_serve::Identity;
 use meseta_store::Store;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use limits::Limits;
+pub(crate) use limits::{Limits, REQUEST_TIMEOUT};
 
 use crate::answer::{self, Body, BoxError, Response};
 use crate::authz::{self, Attributes, Condition, Decision};

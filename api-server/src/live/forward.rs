@@ -23,6 +23,7 @@ use super::source::{Leader, LiveCollection};
 use crate::answer::{Body, BoxError, Response};
 use crate::handlers::watch::error_line;
 use crate::request::verb::Verb;
+use crate::server::REQUEST_TIMEOUT;
 use crate::status::Failure;
 use crate::storage::with_causes;
 
@@ -30,6 +31,9 @@ use crate::storage::with_causes;
 const FORWARDED: HeaderName = HeaderName::from_static("meseta-forwarded");
 /// What of the leader's answer is passed on, beside status and body.
 const PASSED_ON: [HeaderName; 3] = [header::CONTENT_TYPE, header::RETRY_AFTER, header::WARNING];
+
+/// Said where another leads by now.
+const MOVED_AWAY: &str = "the control plane that was asked does not lead any more; try again";
 
 /// Asks the API server at `url` what `call` asks here.
 ///
@@ -42,7 +46,7 @@ pub(super) async fn to(
     call: &Call<'_>,
 ) -> Result<Response, Failure> {
     if call.head.headers.contains_key(FORWARDED) {
-        return Err(Failure::leaderless("this control plane does not lead any more; try again"));
+        return Err(Failure::leaderless(MOVED_AWAY));
     }
     let cannot = |why: &str| {
         Failure::leaderless(format!("the leading control plane at {url} cannot be asked: {why}"))
@@ -56,18 +60,18 @@ pub(super) async fn to(
         request.headers_mut().append(header::ACCEPT, accept.clone());
     }
     let room = call.server.limits.stream()?;
-    let answer = peers.send(&address, &name, request).await;
+    let mut moved = source.leader_changed(Leader::At(url.to_owned()));
+    let answer = tokio::select! {
+        () = &mut moved => return Err(Failure::leaderless(MOVED_AWAY)),
+        answer = peers.send(&address, &name, request) => answer,
+    };
     let answer = answer.map_err(|error| cannot(&with_causes(&error)))?;
 
     let (head, body) = answer.into_parts();
     let watch = call.verb == Verb::Watch && head.status == StatusCode::OK;
-    let moved = if watch {
-        source.leader_changed(Leader::At(url.to_owned()))
-    } else {
-        Box::pin(std::future::pending())
-    };
+    let cut = if watch { moved } else { Box::pin(tokio::time::sleep(REQUEST_TIMEOUT)) };
     let body = body.into_data_stream();
-    let relay = Relay { body, watch, moved, complete: true, over: false, room };
+    let relay = Relay { body, watch, cut, complete: true, over: false, room };
     let relay = futures::stream::unfold(relay, |mut relay| async move {
         let chunk = relay.next().await?;
         Some((chunk, relay))
@@ -95,8 +99,9 @@ fn address(url: &str) -> Option<(String, String)> {
 struct Relay {
     body: BodyDataStream<Incoming>,
     watch: bool,
-    /// Ready when the leader is another.
-    moved: BoxFuture<'static, ()>,
+    /// Ready when a watch must end because the leader is another, and anything else because it has
+    /// taken too long.
+    cut: BoxFuture<'static, ()>,
     /// Whether what was passed on ends with a line.
     complete: bool,
     over: bool,
@@ -112,7 +117,7 @@ impl Relay {
         }
         let chunk = tokio::select! {
             biased;
-            () = &mut self.moved => Err(BoxError::from(MOVED)),
+            () = &mut self.cut => Err(BoxError::from(MOVED)),
             chunk = self.body.next() => chunk?.map_err(BoxError::from),
         };
         match chunk {

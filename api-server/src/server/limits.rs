@@ -21,7 +21,7 @@ const MAX_STREAMS: usize = 100_000;
 /// How long a client may take to send a body.
 pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a request may take, as in kube-apiserver; streams go on after their answer has begun.
-pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// After how many seconds a refused client should come again.
 const RETRY_SECONDS: u32 = 1;
 

@@ -164,6 +164,21 @@ async fn a_request_is_forwarded_once() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_a_frozen_leader_once_there_is_another() {
+    let planes = Planes::new().await;
+    let frozen = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", frozen.local_addr().unwrap());
+    planes.follower_book.lead(Leader::At(url));
+    let (answer, ()) = tokio::join!(planes.follower.get(ALL), async {
+        let _connection = frozen.accept().await.unwrap();
+        planes.follower_book.lead(Leader::Here);
+    });
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(answer.refusal().0, 503);
+    planes.follower.get(ALL).await.ok();
+}
+
+#[tokio::test]
 async fn a_leader_that_cannot_be_reached_is_named() {
     let planes = Planes::new().await;
     planes.stop.cancel();
