@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use kube::Client;
-use meseta_runtime::Config;
+use meseta_runtime::{Config, Controllers, Handle};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub struct ControlPlane {
     stop: CancellationToken,
     kill: CancellationToken,
+    handle: Handle,
     ice: Arc<Ice>,
     thread: Option<thread::JoinHandle<Result<(), meseta_runtime::Error>>>,
 }
@@ -38,14 +39,16 @@ impl ControlPlane {
     pub fn start(config: Config, client: impl FnOnce() -> Client + Send + 'static) -> Self {
         let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
         let ice = Arc::new(Ice::default());
+        let name = config.identity.clone();
+        let (controllers, handle) = Controllers::new(config);
         let thread = {
             let (stop, kill, ice) = (stop.clone(), kill.clone(), ice.clone());
-            thread::Builder::new().name(config.identity.clone()).spawn(move || {
+            thread::Builder::new().name(name).spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 let runtime = runtime.expect("a runtime needs a few file descriptors");
                 runtime.block_on(async {
                     tokio::spawn(async move { ice.hold().await });
-                    let controllers = meseta_runtime::run(client(), config, stop);
+                    let controllers = controllers.run(client(), stop);
                     tokio::select! {
                         biased;
                         () = kill.cancelled() => Ok(()),
@@ -55,7 +58,13 @@ impl ControlPlane {
             })
         };
         let thread = Some(thread.expect("a simulation has few threads"));
-        Self { stop, kill, ice, thread }
+        Self { stop, kill, handle, ice, thread }
+    }
+
+    /// A look into it; it stays when the control plane is gone.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Stops everything in it until [`Self::thaw`].

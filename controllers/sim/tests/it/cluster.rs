@@ -73,15 +73,15 @@ fn config(identity: &str) -> Config {
     }
 }
 
-/// How placements get to the API server.
+/// How placements and launches get to the API server.
 #[derive(Clone, Default)]
 pub(crate) struct Network {
-    /// Of a hundred placements, so many are late.
+    /// Of a hundred, so many are late.
     pub(crate) late_percent: u32,
     /// How late at most.
     pub(crate) delay: Duration,
     pub(crate) seed: u64,
-    /// Placements that arrived when another term had begun.
+    /// Those that arrived when another term had begun.
     pub(crate) stale: Arc<AtomicUsize>,
 }
 
@@ -91,9 +91,9 @@ impl Network {
         let random = Arc::new(Mutex::new(StdRng::seed_from_u64(self.seed)));
         let service = tower::service_fn(move |request: Request<Body>| {
             let path = request.uri().path();
-            let placement = request.method() == Method::PATCH
-                && path.contains("/tasks/")
-                && !path.ends_with("/status");
+            let patch = request.method() == Method::PATCH && path.contains("/tasks/");
+            let launch = request.method() == Method::POST && path.ends_with("/tasks");
+            let placement = launch || patch && !path.ends_with("/status");
             let delay = placement.then(|| self.delay(&random)).flatten();
             let (client, stale) = (client.clone(), self.stale.clone());
             let carried = runtime.spawn(async move {
@@ -131,6 +131,17 @@ async fn carry_late(
         stale.fetch_add(1, Ordering::Relaxed);
     }
     client.send(Request::from_parts(parts, Body::from(body))).await
+}
+
+/// The control planes of a test that has two.
+pub(crate) const NAMES: [&str; 2] = ["first", "second"];
+
+/// Position of the control plane that holds the lease, if one does.
+pub(crate) async fn leader(client: &Client) -> Option<usize> {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
+    let lease = leases.get_opt(LEADER_LEASE).await.unwrap()?;
+    let holder = lease.spec?.holder_identity?;
+    NAMES.iter().position(|name| holder.starts_with(name))
 }
 
 /// A framework of one set of tasks that need a cpu each.

@@ -3,36 +3,25 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
 use kube::{Api, Client};
-use meseta_crds::{Framework, LEADER_LEASE, SYSTEM_NAMESPACE, Task};
+use meseta_crds::{Framework, Task};
 use meseta_sim::{Auditor, Config, ControlPlane, Fleet};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use crate::cluster::{Cluster, DEADLINE, Network, capacity, create_framework};
+use crate::cluster::{Cluster, DEADLINE, NAMES, Network, capacity, create_framework, leader};
 
 /// Times that the leader is hit.
 const ROUNDS: usize = 12;
 /// Tasks that come anew in each round.
 const REPLICAS: i64 = 50;
-/// The two, by name.
-const NAMES: [&str; 2] = ["first", "second"];
 
 /// What was done to leaders.
 #[derive(Debug, Default)]
 struct Hits {
     frozen: usize,
     killed: usize,
-}
-
-/// Position of the control plane that holds the lease, if one does.
-async fn leader(client: &Client) -> Option<usize> {
-    let leases: Api<Lease> = Api::namespaced(client.clone(), SYSTEM_NAMESPACE);
-    let lease = leases.get_opt(LEADER_LEASE).await.unwrap()?;
-    let holder = lease.spec?.holder_identity?;
-    NAMES.iter().position(|name| holder.starts_with(name))
 }
 
 /// Lets frameworks run while leaders are hit; returns when all have succeeded.

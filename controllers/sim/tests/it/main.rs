@@ -5,4 +5,5 @@
 
 mod cluster;
 mod faults;
+mod schedulers;
 mod whole_way;
