@@ -12,8 +12,6 @@
 mod answer;
 mod read;
 mod route;
-#[cfg(test)]
-mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -99,7 +97,8 @@ impl Endpoint {
         };
         if let Checked::Subscribe(brought) = checked {
             let (executors, shutdown) = (self.executors.clone(), self.shutdown.clone());
-            let events = Events::open(executors, slot, brought, encoding, shutdown);
+            let turn = slot.turn().await;
+            let events = Events::open(executors, slot, brought, turn, encoding, shutdown);
             return Ok(answer::events(events, encoding));
         }
         if !slot.quietly(|session| session.takes_calls()) {

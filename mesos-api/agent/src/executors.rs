@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backend::{Backend, ExecutorFacts, Killed, Launch, Refused, Standing, Undelivered};
-pub(crate) use slot::Slot;
-pub(crate) use take::{NotTaken, take_update};
+pub(crate) use slot::{Slot, Turn};
+pub(crate) use take::{NotTaken, take_brought, take_update};
 
 /// The executors of one agent. Clones are the same; no method blocks.
 #[derive(Clone)]

@@ -34,6 +34,10 @@ use queue::{Batch, Messages, Queue};
 /// sends those updates again when it subscribes again.
 const MAX_ACKNOWLEDGEMENTS: usize = 1024;
 
+/// Updates that were stored most recently, and are known without asking. It matters where a Mesos id
+/// was used again: an old update that is repeated is not about the new task.
+const MAX_REMEMBERED: usize = 1024;
+
 /// One executor.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -47,6 +51,7 @@ pub(crate) struct Session {
     ids: BTreeMap<String, String>,
     queue: Queue,
     acknowledgements: VecDeque<Acknowledgement>,
+    remembered: VecDeque<Acknowledgement>,
     messages: Messages,
     /// Whether any task was ever handed over.
     used: bool,
@@ -151,6 +156,7 @@ impl Session {
             ids: BTreeMap::new(),
             queue: Queue::default(),
             acknowledgements: VecDeque::new(),
+            remembered: VecDeque::new(),
             messages: Messages::default(),
             used: false,
             killed_early: false,
@@ -179,9 +185,10 @@ impl Session {
         !matches!(self.stream, Stream::Closed | Stream::Refusing)
     }
 
-    /// Whether calls other than SUBSCRIBE are taken.
+    /// Whether calls other than SUBSCRIBE are taken: what an executor kept for the agent while that
+    /// was away comes with its SUBSCRIBE, and before anything newer.
     pub(crate) fn takes_calls(&self) -> bool {
-        !matches!(self.phase, Phase::Expected(_))
+        self.number > 0
     }
 
     /// When [`tick`](Self::tick) has something to do.
@@ -446,6 +453,23 @@ impl Session {
                 task.kill = None;
             }
         }
+        if self.remembered.len() == MAX_REMEMBERED {
+            self.remembered.pop_front();
+        }
+        self.remembered.push_back(acknowledgement.clone());
+        self.acknowledge(acknowledgement);
+    }
+
+    /// Acknowledges an update again if it is one that was stored not long ago.
+    pub(crate) fn repeated(&mut self, acknowledgement: &Acknowledgement) -> bool {
+        let repeated = self.remembered.contains(acknowledgement);
+        if repeated {
+            self.acknowledge(acknowledgement.clone());
+        }
+        repeated
+    }
+
+    fn acknowledge(&mut self, acknowledgement: Acknowledgement) {
         if self.acknowledgements.contains(&acknowledgement) {
             return;
         }

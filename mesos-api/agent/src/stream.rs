@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::call::Subscription;
 use crate::event;
-use crate::executors::{Executors, Slot, take_update};
+use crate::executors::{Executors, Slot, Turn, take_brought};
 use crate::session::Step;
 
 /// Time between heartbeats, and before the first one: there are executors that die of them.
@@ -33,18 +33,20 @@ pub(crate) struct Events {
     number: u64,
     encoding: Encoding,
     /// What the SUBSCRIBE brought, until it was looked at.
-    brought: Option<Subscription>,
+    brought: Option<(Subscription, Turn)>,
     changes: watch::Receiver<()>,
     heartbeat: Interval,
     shutdown: CancellationToken,
 }
 
 impl Events {
-    /// Begins a stream; the older one of the executor ends.
+    /// Begins a stream; the older one of the executor ends. `turn` is held until the updates it
+    /// brought are stored.
     pub(crate) fn open(
         executors: Executors,
         slot: Arc<Slot>,
         brought: Subscription,
+        turn: Turn,
         encoding: Encoding,
         shutdown: CancellationToken,
     ) -> Self {
@@ -56,7 +58,7 @@ impl Events {
             slot,
             number,
             encoding,
-            brought: Some(brought),
+            brought: Some((brought, turn)),
             heartbeat: interval_at(Instant::now() + HEARTBEAT_INTERVAL, HEARTBEAT_INTERVAL),
             shutdown,
         }
@@ -72,8 +74,8 @@ impl Events {
 
     /// The next record; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
-        if let Some(brought) = self.brought.take() {
-            self.recover(brought).await;
+        if let Some((brought, turn)) = self.brought.take() {
+            self.recover(brought, turn).await;
         }
         loop {
             match self.slot.quietly(|session| session.next(self.number)) {
@@ -96,13 +98,8 @@ impl Events {
         }
     }
 
-    async fn recover(&self, brought: Subscription) {
-        for status in brought.updates {
-            if let Err(error) = take_update(&self.executors, &self.slot, status).await {
-                let (executor, error) = (&self.slot.facts().uid, &error as &dyn std::error::Error);
-                tracing::warn!(executor, error, "an update brought again is not taken");
-            }
-        }
+    async fn recover(&self, brought: Subscription, turn: Turn) {
+        take_brought(&self.executors, &self.slot, brought.updates, turn).await;
         let lost = self.slot.change(|session| session.recovered(self.number, &brought.listed));
         if lost > 0 {
             tracing::warn!(executor = self.slot.facts().uid, lost, "tasks lost on their way");

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use meseta_mesos_wire::v1;
-use v1::network_info::IpAddress;
+use v1::network_info::{IpAddress, Protocol};
 use v1::task_status::Source;
 use v1::{ContainerId, NetworkInfo, TaskState, TaskStatus};
 
@@ -39,7 +39,9 @@ pub(crate) fn complete(mut status: TaskStatus, origin: &Origin<'_>) -> Option<Ta
         .container_id
         .get_or_insert_with(|| ContainerId { value: origin.executor.uid.clone(), parent: None });
     if let (true, Some(ip)) = (container.network_infos.is_empty(), origin.ip) {
-        let address = IpAddress { ip_address: Some(ip.to_string()), ..IpAddress::default() };
+        let protocol = if ip.is_ipv4() { Protocol::IPv4 } else { Protocol::IPv6 };
+        let address =
+            IpAddress { ip_address: Some(ip.to_string()), protocol: Some(protocol.into()) };
         container
             .network_infos
             .push(NetworkInfo { ip_addresses: vec![address], ..NetworkInfo::default() });

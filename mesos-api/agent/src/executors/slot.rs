@@ -12,6 +12,9 @@ use crate::session::Session;
 /// Updates of one executor that are being stored or wait for it.
 const MAX_UPDATES_AT_ONCE: usize = 64;
 
+/// While it is held no other update of the executor is stored.
+pub(crate) type Turn = tokio::sync::OwnedMutexGuard<()>;
+
 pub(crate) struct Slot {
     facts: ExecutorFacts,
     session: Mutex<Session>,
@@ -19,7 +22,7 @@ pub(crate) struct Slot {
     changed: watch::Sender<()>,
     origin: Instant,
     /// Whose turn it is to have an update stored: in the order they came.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     room: Arc<Semaphore>,
 }
 
@@ -32,7 +35,7 @@ impl Slot {
             standing: watch::Sender::default(),
             changed: watch::Sender::default(),
             origin,
-            turn: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
             room: Arc::new(Semaphore::new(MAX_UPDATES_AT_ONCE)),
         }
     }
@@ -75,8 +78,9 @@ impl Slot {
         self.changed.subscribe()
     }
 
-    pub(crate) fn turn(&self) -> &tokio::sync::Mutex<()> {
-        &self.turn
+    /// Waits until this is the next to have updates stored.
+    pub(crate) async fn turn(&self) -> Turn {
+        Arc::clone(&self.turn).lock_owned().await
     }
 
     pub(crate) fn room(&self) -> &Arc<Semaphore> {

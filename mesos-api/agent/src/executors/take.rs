@@ -1,12 +1,13 @@
 //! Takes an executor's updates, one at a time for each executor.
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use meseta_mesos_wire::{Encoding, v1};
 
-use super::{Executors, Slot};
+use super::{Executors, Slot, Turn};
 use crate::session::Acknowledgement;
 use crate::update::{self, MAX_UPDATE_BYTES, Origin};
 
@@ -32,24 +33,59 @@ pub(crate) async fn take_update(
     slot: &Arc<Slot>,
     status: v1::TaskStatus,
 ) -> Result<(), NotTaken> {
-    let bytes = Encoding::Protobuf.encode(&status).len();
-    if bytes > MAX_UPDATE_BYTES {
-        return Err(NotTaken::TooLarge(bytes));
-    }
+    check_size(&status)?;
     let room = Arc::clone(slot.room()).try_acquire_owned().map_err(|_| NotTaken::Busy)?;
     let (executors, slot) = (executors.clone(), Arc::clone(slot));
     // A caller that disconnects must not leave an update stored and never acknowledged.
     let taken = tokio::spawn(async move {
         let _room = room;
+        let _turn = slot.turn().await;
         store(&executors, &slot, status).await
     });
     let taken = taken.await.unwrap_or_else(|ended| Err(io::Error::other(ended)));
     taken.map_err(NotTaken::Store)
 }
 
+/// Has the updates that came with a SUBSCRIBE stored, in their order and before any newer one. Those
+/// that cannot be are left to the next SUBSCRIBE. Dropping the future does not undo it.
+pub(crate) async fn take_brought(
+    executors: &Executors,
+    slot: &Arc<Slot>,
+    updates: Vec<v1::TaskStatus>,
+    turn: Turn,
+) {
+    let (executors, slot) = (executors.clone(), Arc::clone(slot));
+    let taken = tokio::spawn(async move {
+        let _turn = turn;
+        for status in updates {
+            let taken = match check_size(&status) {
+                Ok(()) => store(&executors, &slot, status).await.map_err(NotTaken::Store),
+                too_large => too_large,
+            };
+            if let Err(error) = taken {
+                let (executor, error) = (&slot.facts().uid, &error as &(dyn Error + 'static));
+                tracing::warn!(executor, error, "an update brought along is not taken");
+            }
+        }
+    });
+    if let Err(error) = taken.await {
+        tracing::error!(%error, "the updates brought along are not taken");
+    }
+}
+
+fn check_size(status: &v1::TaskStatus) -> Result<(), NotTaken> {
+    let bytes = Encoding::Protobuf.encode(status).len();
+    if bytes > MAX_UPDATE_BYTES { Err(NotTaken::TooLarge(bytes)) } else { Ok(()) }
+}
+
+/// To be called in turn.
 async fn store(executors: &Executors, slot: &Slot, status: v1::TaskStatus) -> io::Result<()> {
-    let _turn = slot.turn().lock().await;
     let (facts, task_id) = (slot.facts(), status.task_id.value.clone());
+    let uuid = status.uuid.clone().unwrap_or_default();
+    let acknowledgement = Acknowledgement { task_id: task_id.clone(), uuid };
+    if slot.change(|session| session.repeated(&acknowledgement)) {
+        return Ok(());
+    }
     let task = slot.quietly(|session| session.task_of(&task_id).map(str::to_owned));
     let Some(uid) = task else {
         tracing::warn!(executor = facts.uid, task_id, "an update of a task it was not given");
@@ -66,9 +102,7 @@ async fn store(executors: &Executors, slot: &Slot, status: v1::TaskStatus) -> io
         return Ok(());
     };
     let terminal = update::is_terminal(&status);
-    let uuid = status.uuid.clone().unwrap_or_default();
     let stored = executors.backend().store(uid.clone(), status).await?;
-    let acknowledgement = Acknowledgement { task_id, uuid };
     slot.change(|session| session.stored(&uid, acknowledgement, terminal, stored));
     Ok(())
 }
