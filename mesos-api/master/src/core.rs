@@ -5,12 +5,16 @@
 //!
 //! **Invariant:** equal input gives equal output, and no input panics.
 
+pub mod accept;
 pub mod call;
+pub mod checks;
 pub mod framework;
 pub mod ids;
+pub mod launch;
 pub mod offer;
 pub mod resources;
 pub mod roles;
 pub mod rows;
 pub mod statuses;
+pub mod supported;
 pub mod updates;

@@ -55,7 +55,7 @@ impl Amounts {
     pub fn to_list(&self) -> ResourceList {
         let entry = |(name, amount): (&String, &i64)| {
             let quantity = match name.as_str() {
-                "mem" | "disk" => Quantity::from_bytes(bytes(*amount)),
+                "mem" | "disk" => mebibytes(*amount),
                 _ => Quantity::from_millis(*amount),
             };
             (record_name(name).to_owned(), quantity)
@@ -114,10 +114,11 @@ impl fmt::Display for Amounts {
     }
 }
 
-fn bytes(thousandths_of_mib: i64) -> i64 {
-    let exact = i128::from(thousandths_of_mib) * MIB;
+/// Thousandths of a MiB in the least number of bytes that holds them.
+pub(super) fn mebibytes(thousandths: i64) -> Quantity {
+    let exact = i128::from(thousandths) * MIB;
     let rounded_up = exact / 1000 + i128::from(exact % 1000 > 0);
-    i64::try_from(rounded_up).unwrap_or(i64::MAX)
+    Quantity::from_bytes(i64::try_from(rounded_up).unwrap_or(i64::MAX))
 }
 
 /// A count of thousandths as it reads best.

@@ -1,6 +1,6 @@
 //! What the gateway keeps of each record of a Mesos task: little, and all that the rules ask for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meseta_crds::task::{Kill, MesosUpdate};
 use meseta_crds::{AGENT_FINALIZER, SCHEDULER_FINALIZER, Task, TaskState};
@@ -24,7 +24,7 @@ pub struct TaskRow {
     pub executor_id: Option<String>,
     /// Name of the record of the executor that runs it.
     pub executor_name: Option<String>,
-    /// The `ExecutorInfo`, in Mesos' JSON; set for an executor.
+    /// The `ExecutorInfo`, in Mesos' JSON: of an executor, and of a task under the DEFAULT one.
     pub executor_info: Option<serde_json::Value>,
     /// Name of the agent.
     pub agent: String,
@@ -81,7 +81,10 @@ impl TaskRow {
             task_id: mesos.task_id.clone(),
             executor_id: mesos.executor_id.clone(),
             executor_name: task.spec.executor_name.clone(),
-            executor_info: mesos.executor_info.clone(),
+            executor_info: mesos.executor_info.clone().or_else(|| {
+                let executor = mesos.task_info.as_ref()?.get("executor");
+                executor.filter(|_| task.spec.executor_name.is_none()).cloned()
+            }),
             agent: task.spec.agent_name.clone().unwrap_or_default(),
             incarnation: owner.incarnation,
             state: status.map_or(TaskState::Pending, |status| status.state),
@@ -108,6 +111,11 @@ impl TaskRow {
         self.task_id.is_none()
     }
 
+    /// Whether this is a task under the DEFAULT executor.
+    fn is_grouped(&self) -> bool {
+        self.task_id.is_some() && self.executor_id.is_some() && self.executor_name.is_none()
+    }
+
     /// Whether the framework may still think of it as its own: it has not ended, or its scheduler has
     /// not acknowledged that it did. Its id is not free before.
     #[must_use]
@@ -126,6 +134,8 @@ pub struct Rows {
     tasks: BTreeMap<String, BTreeMap<i64, String>>,
     /// Names by agent, executor id and incarnation.
     executors: BTreeMap<(String, String), BTreeMap<i64, String>>,
+    /// Names of tasks under the DEFAULT executor, by agent and executor id.
+    grouped: BTreeMap<(String, String), BTreeSet<String>>,
 }
 
 impl Rows {
@@ -133,12 +143,24 @@ impl Rows {
     pub fn insert(&mut self, row: TaskRow) {
         self.remove(&row.name);
         self.names(&row).insert(row.incarnation, row.name.clone());
+        if row.is_grouped() {
+            self.grouped.entry(executor_key(&row)).or_default().insert(row.name.clone());
+        }
         self.rows.insert(row.name.clone(), row);
     }
 
     /// Forgets a row.
     pub fn remove(&mut self, name: &str) -> Option<TaskRow> {
         let row = self.rows.remove(name)?;
+        if row.is_grouped() {
+            let key = executor_key(&row);
+            if let Some(names) = self.grouped.get_mut(&key) {
+                names.remove(name);
+                if names.is_empty() {
+                    self.grouped.remove(&key);
+                }
+            }
+        }
         let names = self.names(&row);
         names.remove(&row.incarnation);
         if names.is_empty() {
@@ -191,18 +213,32 @@ impl Rows {
         self.rows.get(self.executors.get(&key)?.last_key_value()?.1)
     }
 
-    /// The ids of the executors on an agent that have not ended.
+    /// A task on an agent that has not ended and runs under the DEFAULT executor of this id.
+    #[must_use]
+    pub fn grouped(&self, agent: &str, executor_id: &str) -> Option<&TaskRow> {
+        let names = self.grouped.get(&(agent.to_owned(), executor_id.to_owned()))?;
+        names.iter().filter_map(|name| self.rows.get(name)).find(|row| !row.state.is_terminal())
+    }
+
+    /// The ids of the executors on an agent that have not ended, in order.
     #[must_use]
     pub fn executors_on(&self, agent: &str) -> Vec<String> {
         let from = (agent.to_owned(), String::new());
-        self.executors
-            .range(from..)
+        let custom = self
+            .executors
+            .range(from.clone()..)
             .take_while(|((on, _), _)| on == agent)
             .filter(|((_, id), _)| {
                 self.executor(agent, id).is_some_and(|row| !row.state.is_terminal())
             })
-            .map(|((_, id), _)| id.clone())
-            .collect()
+            .map(|((_, id), _)| id.clone());
+        let grouped = self
+            .grouped
+            .range(from..)
+            .take_while(|((on, _), _)| on == agent)
+            .filter(|((_, id), _)| self.grouped(agent, id).is_some())
+            .map(|((_, id), _)| id.clone());
+        custom.chain(grouped).collect::<BTreeSet<String>>().into_iter().collect()
     }
 }
 
