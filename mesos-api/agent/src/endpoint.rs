@@ -12,6 +12,8 @@
 mod answer;
 mod read;
 mod route;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

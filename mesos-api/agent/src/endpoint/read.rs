@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BufMut as _, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -81,11 +81,39 @@ async fn read_all<B: Body>(body: B, room: &Room) -> Result<Read, Refusal> {
             Some(permit) => permit.merge(more),
             None => permit = Some(more),
         }
-        while data.has_remaining() {
-            let chunk = Bytes::copy_from_slice(data.chunk());
-            bytes.extend_from_slice(&chunk);
-            data.advance(chunk.len());
-        }
+        bytes.put(&mut data);
     }
     Ok(Read { bytes, _room: permit })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::Full;
+
+    use super::*;
+
+    async fn read_bytes(length: usize, room: &Room) -> Result<Read, Refusal> {
+        read(Full::new(Bytes::from(vec![7; length])), room).await
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_the_limit() {
+        let room = Room::default();
+        for length in [0, 1, PIECE_BYTES, PIECE_BYTES + 1, MAX_BODY_BYTES] {
+            assert_eq!(read_bytes(length, &room).await.unwrap().len(), length);
+        }
+        read_bytes(MAX_BODY_BYTES + 1, &room).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn bodies_share_their_room_and_give_it_back() {
+        let room = Room(Arc::new(Semaphore::new(2)));
+        let first = read_bytes(PIECE_BYTES + 1, &room).await.unwrap();
+        read_bytes(1, &room).await.unwrap_err();
+        drop(first);
+        read_bytes(2 * PIECE_BYTES, &room).await.unwrap();
+        read_bytes(2 * PIECE_BYTES + 1, &room).await.unwrap_err();
+        assert_eq!(room.0.available_permits(), 2);
+    }
 }

@@ -816,19 +816,6 @@ fn messages_that_are_not_read_are_bounded() {
 }
 
 #[test]
-fn acknowledgements_that_are_not_read_are_bounded() {
-    let mut session = Session::new(Duration::from_secs(60));
-    session.launch(vec![launch("uid-a", "a", Progress::Answered)], false).unwrap();
-    for uuid in 0..2000_u32 {
-        let uuid = uuid.to_be_bytes().to_vec();
-        let acknowledgement = Acknowledgement { task_id: "a".to_owned(), uuid };
-        session.stored("uid-a", acknowledgement, false, Stored::New);
-    }
-    assert_eq!(session.acknowledgements.len(), MAX_ACKNOWLEDGEMENTS);
-    assert_eq!(session.acknowledgements.back().unwrap().uuid, 1999_u32.to_be_bytes());
-}
-
-#[test]
 fn a_mesos_id_is_free_when_its_task_is_over() {
     check(
         "launch a
