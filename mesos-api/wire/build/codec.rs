@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto};
 
+use crate::BOXED;
 use crate::names::{Message, Names, camel};
 
 /// The code for everything in `names`.
@@ -15,14 +16,15 @@ pub(crate) fn generate(names: &Names<'_>) -> String {
     for path in names.enums.values() {
         let _ = writeln!(out, "enumeration!({path});");
     }
-    for message in names.messages.values() {
-        Generator { names, message }.implement(&mut out);
+    for (name, message) in &names.messages {
+        Generator { names, name, message }.implement(&mut out);
     }
     out
 }
 
 struct Generator<'a> {
     names: &'a Names<'a>,
+    name: &'a str,
     message: &'a Message<'a>,
 }
 
@@ -53,7 +55,7 @@ impl Generator<'_> {
             out,
             "impl Message for {path} {{
     fn shape() -> &'static Shape {{
-        static SHAPE: Shape = Shape {{ size: size_of::<{path}>(), fields: &[
+        static SHAPE: Shape = Shape {{ fields: &[
 {shape}        ] }};
         &SHAPE
     }}
@@ -150,25 +152,26 @@ impl Generator<'_> {
         let _ = writeln!(out, "        {call}");
     }
 
+    /// What the check of protobuf bytes has to know of the field, if anything.
     fn shape(&self, field: &FieldDescriptorProto, out: &mut String) {
         let value = self.value(field);
         let content = match value.r#type() {
             // Of an entry that has no value, prost makes a default one.
             Type::Message if self.entry(field).is_some() => format!(
                 "Message(|| {{
-                static ENTRY: Shape = Shape {{ size: size_of::<(String, {path})>(), fields: &[
+                static ENTRY: Shape = Shape {{ fields: &[
                     Field {{ number: 2, name: \"value\", label: Label::Optional, \
-                     content: Content::Message({path}::shape) }}
+                     content: Content::Message({}::shape), memory: 0 }}
                 ] }};
                 &ENTRY
             }})",
-                path = self.message_path(value)
+                self.message_path(value)
             ),
             Type::Message => format!("Message({}::shape)", self.message_path(value)),
             Type::Enum => format!("Enum({}::known)", self.enum_path(value)),
             _ => "Scalar".to_owned(),
         };
-        let label = format!("{:?}", field.label());
+        let (label, memory) = (format!("{:?}", field.label()), self.memory(field));
         if content == "Scalar" && label == "Optional" {
             return;
         }
@@ -176,8 +179,30 @@ impl Generator<'_> {
         let _ = writeln!(
             out,
             "            Field {{ number: {number}, name: {name:?}, label: Label::{label}, \
-             content: Content::{content} }},"
+             content: Content::{content}, memory: {memory} }},"
         );
+    }
+
+    /// What each occurrence of the field takes in memory beyond the message it is in: those of lists
+    /// and maps, and those in a box.
+    fn memory(&self, field: &FieldDescriptorProto) -> String {
+        let repeated = field.label() == Label::Repeated;
+        let value = self.value(field);
+        match value.r#type() {
+            Type::Message if self.entry(field).is_some() => {
+                format!("size_of::<(String, {})>()", self.message_path(value))
+            }
+            Type::Message if repeated || self.is_boxed(field) => {
+                format!("size_of::<{}>()", self.message_path(value))
+            }
+            Type::String | Type::Bytes if repeated => "size_of::<String>()".to_owned(),
+            _ => "0".to_owned(),
+        }
+    }
+
+    fn is_boxed(&self, field: &FieldDescriptorProto) -> bool {
+        let name = format!("{}.{}", self.name, field.name());
+        field.type_name() == self.name || BOXED.contains(&name.as_str())
     }
 
     fn place<'a>(&self, field: &'a FieldDescriptorProto) -> Place<'a>

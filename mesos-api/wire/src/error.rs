@@ -23,7 +23,7 @@ pub enum DecodeError {
         path: String,
     },
     /// A field has a value of a type or form that it cannot have.
-    #[error("field `{path}`: {what}")]
+    #[error("{} {what}", if path.is_empty() { "the message".to_owned() } else { format!("field `{path}`") })]
     Value {
         /// As of [`DecodeError::Missing`]; empty for the message itself.
         path: String,
@@ -97,7 +97,7 @@ impl fmt::Display for At<'_> {
 }
 
 /// How much memory a message may still take while it is read. What is counted are the elements of
-/// lists and maps; all else is a bounded part of them.
+/// lists and maps, and what lies in boxes; all else is a part of those.
 pub(crate) struct Budget {
     left: usize,
 }

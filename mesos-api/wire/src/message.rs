@@ -28,6 +28,7 @@ impl<M: Message> Message for Box<M> {
     }
 
     fn read_json(r: &mut Reader<'_>, at: &At<'_>) -> Result<Self, DecodeError> {
+        r.budget.spend(size_of::<M>())?;
         M::read_json(r, at).map(Box::new)
     }
 
@@ -49,8 +50,6 @@ pub(crate) trait Enum {
 
 /// What the protobuf check has to know of a message: see `protobuf/check.rs`.
 pub struct Shape {
-    /// Of the Rust type, in bytes.
-    pub(crate) size: usize,
     /// Without those nothing is to be checked of.
     pub(crate) fields: &'static [Field],
 }
@@ -65,6 +64,8 @@ pub(crate) struct Field {
     pub(crate) name: &'static str,
     pub(crate) label: Label,
     pub(crate) content: Content,
+    /// What each occurrence takes beyond the message it is in, in bytes.
+    pub(crate) memory: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

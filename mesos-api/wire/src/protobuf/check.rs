@@ -9,13 +9,10 @@ use std::ops::Range;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
 use crate::error::{At, Budget, DecodeError};
-use crate::message::{Content, Label, Shape};
+use crate::message::{Content, Field, Label, Shape};
 
 /// How deep messages may lie within each other; prost has the same limit.
 const MAX_DEPTH: usize = 100;
-
-/// A string or bytes in a list, without its content.
-const STRING_BYTES: usize = size_of::<String>();
 
 /// Checks `bytes` as a message of `shape`, and says whether there are enums to drop.
 pub(super) fn check(bytes: &[u8], shape: &Shape) -> Result<bool, DecodeError> {
@@ -57,9 +54,8 @@ impl<'a> Check<'a> {
         }
         self.single_messages(shape, top, at, depth)?;
         self.pieces.truncate(top);
-        let missing = |(field, count): &(&crate::message::Field, &usize)| {
-            field.label == Label::Required && **count == 0
-        };
+        let missing =
+            |(field, count): &(&Field, &usize)| field.label == Label::Required && **count == 0;
         match shape.fields.iter().zip(&seen).find(missing) {
             Some((field, _)) => {
                 Err(DecodeError::Missing { path: at.field(field.name).to_string() })
@@ -79,10 +75,8 @@ impl<'a> Check<'a> {
     ) -> Result<(), DecodeError> {
         let field = &shape.fields[index];
         *seen += 1;
+        self.budget.spend(field.memory)?;
         match (field.content, wire) {
-            (Content::Scalar, _) if field.label == Label::Repeated => {
-                self.budget.spend(STRING_BYTES)?;
-            }
             (Content::Enum(known), WireType::Varint) => {
                 // As prost does it: the low 32 bits.
                 #[allow(clippy::cast_possible_truncation, reason = "see above")]
@@ -98,7 +92,6 @@ impl<'a> Check<'a> {
                 let top = self.pieces.len();
                 self.pieces.push((index, payload(value)?));
                 if field.label == Label::Repeated {
-                    self.budget.spend(inner().size)?;
                     let at = at.field(field.name);
                     self.message(inner(), top..top + 1, &at.index(*seen - 1), depth + 1)?;
                     self.pieces.truncate(top);

@@ -1,8 +1,8 @@
 //! What is made of protobuf bytes, above all where prost alone would be silent.
 
 use meseta_mesos_wire::v1::{
-    CapabilityInfo, ContainerId, Label, NetworkInfo, Resource, TaskInfo, Value, environment,
-    offer_filters, scheduler, value,
+    CapabilityInfo, ContainerId, Label, NetworkInfo, Request, Resource, TaskInfo, Value,
+    environment, offer_filters, scheduler, value,
 };
 use meseta_mesos_wire::{DecodeError, Message, json, protobuf};
 
@@ -142,6 +142,12 @@ fn nesting_deeper_than_100_is_an_error() {
 fn few_bytes_that_need_much_memory_are_an_error() {
     let empty = field(5, b"").repeat(3_000_000);
     check::<NetworkInfo>(&empty, "needs more than 67108864 bytes in memory");
+    // What lies in a box counts as well: 7 `disk` of a resource.
+    let resource = [field(1, b""), b"\x10\0".to_vec()].concat();
+    let resources = field(2, &resource).repeat(100_000);
+    assert!(protobuf::decode::<Request>(&resources).is_ok());
+    let disks = field(2, &[resource, field(7, b"")].concat()).repeat(100_000);
+    check::<Request>(&disks, "needs more than 67108864 bytes in memory");
     let strings = field(3, b"").repeat(3_000_000);
     check::<NetworkInfo>(&strings, "needs more than 67108864 bytes in memory");
 }

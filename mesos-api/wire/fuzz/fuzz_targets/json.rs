@@ -1,0 +1,9 @@
+//! See `json` in `targets.rs`.
+
+#![no_main]
+#![allow(dead_code, reason = "the other targets")]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::json(data));
