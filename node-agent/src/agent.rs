@@ -93,6 +93,9 @@ impl Agent {
                 None => tracing::warn!(?name, "a directory of no task is left alone"),
             }
         }
+        let executors = agent.owners.accepted().filter(|owned| owned.spec.executor.is_some());
+        executors.for_each(|executor| agent.node.mesos.expect_found(executor));
+        agent.node.mesos.recover();
         let (owners, sandboxes) = (agent.owners.len(), agent.sandboxes.len());
         tracing::info!(owners, sandboxes, unreadable = agent.unreadable.len(), "tasks found");
         agent.chores.sweep_cgroups(&agent.known_runs());
@@ -229,7 +232,11 @@ impl Agent {
         local.extend(self.unreadable.iter().map(|uid| (uid.clone(), Local::Unreadable)));
         let rows = self.records.iter().map(|(uid, task)| {
             let decided = local.contains_key(uid) || self.settled.contains(uid);
-            let row = if decided { rows::known(task) } else { rows::new(uid, task) };
+            let row = if decided {
+                rows::known(task)
+            } else {
+                rows::new(uid, task, self.executor_of(task))
+            };
             (uid.clone(), row)
         });
         Observed {
@@ -249,7 +256,7 @@ impl Agent {
         match action {
             Action::Accept { uid } => {
                 if let Some(task) = self.records.get(&uid) {
-                    let accepted = task::accepted(task);
+                    let accepted = task::accepted(task, self.executor_of(task));
                     tracing::info!(task = accepted.name, uid, "accepted");
                     self.begin(Begin::Accept(accepted.clone()), accepted);
                 }
@@ -265,8 +272,9 @@ impl Agent {
             }
             Action::Refuse { uid, state, reason, message } => {
                 let Some(task) = self.records.get(&uid) else { return };
-                let accepted = task::accepted(task);
+                let accepted = task::accepted(task, self.executor_of(task));
                 tracing::info!(task = accepted.name, uid, ?state, reason, message, "not run");
+                self.node.mesos.never_comes(&accepted, reason);
                 let outcome = Outcome {
                     state,
                     reason: reason.to_owned(),
@@ -340,13 +348,26 @@ impl Agent {
                 let missing = || io::Error::other("its record has gone");
                 let task = self.records.get(uid).ok_or_else(missing)?;
                 let run = directory.runs()?.last().copied().unwrap_or(0);
-                let accepted = Accepted { run, ..task::accepted(task) };
+                let accepted = Accepted { run, ..task::accepted(task, self.executor_of(task)) };
                 directory.write_accepted(&accepted)?;
                 accepted
             }
         };
         self.begin(Begin::Adopt(accepted.clone()), accepted);
         Ok(())
+    }
+
+    /// Uid of the executor that a task names, if that is placed here.
+    fn executor_of(&self, task: &Task) -> Option<String> {
+        let name = task.spec.executor_name.as_ref()?;
+        let namespace = &task.metadata.namespace;
+        let is_it = |other: &Task| {
+            other.metadata.name.as_ref() == Some(name)
+                && other.metadata.namespace == *namespace
+                && other.spec.executor.is_some()
+        };
+        let found = self.records.iter().find(|(_, other)| is_it(other));
+        found.map(|(uid, _)| uid.clone())
     }
 
     /// Removes the sandbox of a task whose record is gone.
@@ -407,6 +428,18 @@ pub(crate) fn address(advertise: Option<&str>, listening: std::net::SocketAddr) 
         },
         None => listening.to_string(),
     }
+}
+
+/// The address of this machine among others, as far as it is told by number.
+pub(crate) fn ip(
+    advertise: Option<&str>,
+    listen: std::net::SocketAddr,
+) -> Option<std::net::IpAddr> {
+    let advertised = advertise.and_then(|advertised| {
+        let (host, _) = advertised.rsplit_once(':')?;
+        host.trim_matches(['[', ']']).parse().ok()
+    });
+    advertised.or_else(|| Some(listen.ip()).filter(|ip| !ip.is_unspecified()))
 }
 
 /// Paths as they are without links; those that are not there hide nothing.

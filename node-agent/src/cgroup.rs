@@ -12,6 +12,8 @@
 //! **Invariant:** a signal goes only to a process that was seen in the group after it was pinned by a
 //! pidfd.
 
+mod limits;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;

@@ -41,6 +41,9 @@ pub(crate) struct Accepted {
     pub(crate) uid: String,
     /// What to run, as it was when the task was accepted.
     pub(crate) spec: TaskSpec,
+    /// Uid of the executor that is to run it; none for a task with a container.
+    #[serde(default)]
+    pub(crate) executor_uid: Option<String>,
     /// The run that is under way or to come.
     pub(crate) run: u32,
     /// Runs that were started again after one had ended.
@@ -81,6 +84,10 @@ pub(crate) enum StopCause {
     Superseded,
     /// The shim did not bring the container to run.
     StartTimeout,
+    /// The executor did not subscribe, or not again.
+    NotSubscribed,
+    /// All tasks of the executor were killed before it was given any.
+    Unneeded,
 }
 
 /// How a task ended.
@@ -206,6 +213,7 @@ mod tests {
             name: "a".to_owned(),
             uid: "uid-1".to_owned(),
             spec: TaskSpec::default(),
+            executor_uid: None,
             run: 3,
             restarts: 2,
             restarts_in_a_row: 1,

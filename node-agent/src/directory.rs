@@ -4,10 +4,12 @@
 //! <data_dir>/
 //!     lock                     held while an agent runs
 //!     agent.json               which cluster this agent knows: [`crate::memory`]
+//!     executor-api.json        where executors find it: [`crate::mesos`]
 //!     tasks/<task uid>/        one task: [`crate::checkpoint`]
 //!         task.json  stop.json  result.json  released
 //!         sandbox/stdout  stderr  work/
 //!         run-<n>/             one run of its container: `meseta-shim-api`
+//!         handed-over updates/ of a task inside an executor: [`crate::mesos`]
 //!     volumes/<framework uid>/ volumes shared by the tasks of a framework: [`crate::volumes`]
 //!     snapshots/<chain id>/    unpacked layers: [`crate::images`]
 //!     tmp/                     what is being made or removed; emptied at each start
@@ -113,6 +115,11 @@ impl Directory {
     /// Where the agent remembers its cluster.
     pub(crate) fn memory(&self) -> PathBuf {
         self.root.join("agent.json")
+    }
+
+    /// Where executors were told to find the agent.
+    pub(crate) fn executor_api(&self) -> PathBuf {
+        self.root.join("executor-api.json")
     }
 
     fn temporary(&self) -> PathBuf {

@@ -6,7 +6,7 @@
 //!   registration      heartbeat          agent ─► plan       │ status, finalizers
 //!   (Agent record)     (Lease)             │                 │
 //!                                          ▼                 │
-//!    control planes ──► logs         task: one owner each ───┘
+//!    control planes ──► listener     task: one owner each ───┘
 //!                                          │ images, sandbox, volumes
 //!                                          ▼
 //!                                     meseta-shim ──► container      (outlive the agent)
@@ -33,6 +33,7 @@ mod fingerprint;
 mod gc;
 mod heartbeat;
 mod images;
+mod listener;
 mod logs;
 mod memory;
 mod mesos;
@@ -56,6 +57,7 @@ use std::sync::atomic::AtomicBool;
 
 use kube::Client;
 use meseta_crds::ResourceList;
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -65,8 +67,10 @@ use crate::cgroup::Cgroups;
 use crate::directory::Directory;
 use crate::fingerprint::{Disk, Fingerprint};
 use crate::images::Images;
-use crate::logs::{LogServer, Outputs};
+use crate::listener::Listener;
+use crate::logs::Outputs;
 use crate::memory::Memory;
+use crate::mesos::Mesos;
 use crate::node::{LAUNCHES_AT_ONCE, Node, REQUESTS_AT_ONCE, STAGINGS_AT_ONCE, blocking};
 use crate::registration::{Facts, Registration};
 use crate::run_watch::RunWatch;
@@ -86,6 +90,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The same as others see it, `host:port`; the address that is listened at where absent.
     pub advertise: Option<String>,
+    /// Where executors written for Mesos are listened for, on this machine; nowhere where absent, and
+    /// then no executors run. A port 0 is chosen once and kept.
+    pub mesos_listen: Option<SocketAddr>,
     /// What tasks can be given, instead of what was found on the machine.
     pub resources: Option<ResourceList>,
     /// Attributes beside those that are found; these win.
@@ -148,14 +155,9 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     if !is_agent_name(&config.name) {
         return Err(Error::Name(config.name));
     }
-    let node = prepare(client, &config).await?;
+    let (node, for_executors) = prepare(client, &config).await?;
     let fingerprint = Fingerprint::take(&config, &node);
-    let server = LogServer::bind(
-        config.listen,
-        &config.tls,
-        Arc::clone(&node.directory),
-        node.outputs.clone(),
-    );
+    let server = Listener::bind(config.listen, &config.tls, &node);
     let server = server.await.map_err(|err| Error::Listener(err.into()))?;
     let listening = server.address().map_err(|err| Error::Listener(err.into()))?;
     let address = agent::address(config.advertise.as_deref(), listening);
@@ -200,6 +202,12 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
         agent.run(known_store).await;
         "the tasks".to_owned()
     });
+    if let (Some(listener), Some(executors)) = (for_executors, node.mesos.executors().cloned()) {
+        parts.spawn(async move {
+            meseta_mesos_agent::serve(listener, executors, CancellationToken::new()).await;
+            "the executor API".to_owned()
+        });
+    }
     // Not before everything was found: a request for output would see an end that is none.
     parts.spawn(async move {
         server.run(CancellationToken::new()).await;
@@ -218,13 +226,20 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     }
 }
 
-async fn prepare(client: Client, config: &Config) -> Result<Arc<Node>, Error> {
+async fn prepare(
+    client: Client,
+    config: &Config,
+) -> Result<(Arc<Node>, Option<TcpListener>), Error> {
     let path = config.data_dir.clone();
     let directory = blocking(move || Directory::open(&path)).await;
     let directory = Arc::new(directory.map_err(|err| Error::Directory(err.into()))?);
     let memory = Memory::open(directory.memory()).map_err(|err| Error::Directory(err.into()))?;
     let mut hidden = vec![directory.root().to_owned()];
     hidden.extend(agent::real_paths(&config.hidden));
+    let cgroups = Cgroups::detect().map_err(Error::Machine)?;
+    let ip = agent::ip(config.advertise.as_deref(), config.listen);
+    let mesos = Mesos::open(&config.name, config.mesos_listen, ip, &directory, &cgroups).await;
+    let (mesos, for_executors) = mesos.map_err(|err| Error::Listener(err.into()))?;
     let node = Node {
         name: config.name.clone(),
         client,
@@ -234,7 +249,8 @@ async fn prepare(client: Client, config: &Config) -> Result<Arc<Node>, Error> {
         shim: config.shim.clone(),
         hidden,
         boot_id: process::boot_id().map_err(Error::Machine)?,
-        cgroups: Cgroups::detect().map_err(Error::Machine)?,
+        cgroups,
+        mesos,
         run_watch: RunWatch::new().map_err(Error::Machine)?,
         outputs: Outputs::default(),
         idle: AtomicBool::new(true),
@@ -243,7 +259,7 @@ async fn prepare(client: Client, config: &Config) -> Result<Arc<Node>, Error> {
         launches: Semaphore::new(LAUNCHES_AT_ONCE),
         directory,
     };
-    Ok(Arc::new(node))
+    Ok((Arc::new(node), for_executors))
 }
 
 /// Whether `name` is a DNS name, and so a file name that leads nowhere else.

@@ -1,4 +1,313 @@
 //! Tasks that came through the Mesos API: what their schedulers are told, and what executors run.
+//!
+//! ```text
+//!  command task     a container: its updates follow from what is written to its record   [`updates`]
+//!  executor         a container that subscribes at the executor API (`meseta-mesos-agent`)
+//!  task inside it   no container: [`owner`] gives it to the executor; the executor's updates are
+//!                   kept in its [`journal`] and written to its record from there
+//! ```
+//!
+//! [`Mesos`] is what an agent has of this: the executor API, and the [`registry`] of who takes part.
+//!
+//! # After a death of the agent
+//!
+//! What was found on the disk is registered first; then [`Mesos::recover`] tells the executor API which
+//! tasks executors may know, and only then executors are served again. Owners of tasks inside
+//! executors wait for that.
 
+pub(crate) mod backend;
+mod groups;
+mod inner;
+mod journal;
+pub(crate) mod messages;
+pub(crate) mod owner;
+mod recovery;
+pub(crate) mod registry;
 pub(crate) mod status;
 pub(crate) mod updates;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use meseta_crds::task::{MesosTask, reason};
+use meseta_mesos_agent::{ExecutorFacts, Executors, REGISTRATION_TIMEOUT, Standing, environment};
+use meseta_mesos_wire::{json, v1};
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::cgroup::Cgroups;
+use crate::checkpoint::{self, Accepted, Outcome};
+use crate::directory::Directory;
+use crate::task::request::{self, SANDBOX_MOUNT};
+use backend::Disk;
+use inner::Early;
+use journal::Journal;
+use registry::{Executor, ExecutorHold, Inner, InnerHold, Registry};
+
+/// Pause between two looks whether an older executor of the same ids is gone.
+const OCCUPIED_INTERVAL: Duration = Duration::from_millis(200);
+/// Seconds an executor has to shut down if its record does not say; as in Mesos.
+const SHUTDOWN_GRACE_SECONDS: i64 = 5;
+
+/// What an agent has for Mesos' tasks.
+pub(crate) struct Mesos {
+    pub(crate) registry: Arc<Registry>,
+    directory: Arc<Directory>,
+    served: Option<Served>,
+    /// Whether executors may be spoken to.
+    recovered: watch::Sender<bool>,
+}
+
+struct Served {
+    executors: Executors,
+    endpoint: SocketAddr,
+    agent: String,
+}
+
+/// Where executors were told to come, so that they find the next agent too.
+#[derive(Debug, Serialize, Deserialize)]
+struct Address {
+    port: u16,
+}
+
+/// Why a task cannot be held.
+#[derive(Debug)]
+pub(crate) enum HoldError {
+    /// The agent's disk refused.
+    Io(io::Error),
+    /// What the scheduler sent is not what Mesos' messages are.
+    Invalid(String),
+}
+
+impl Mesos {
+    /// Listens for executors at `listen`, if anywhere: at the port of before, where the kernel is to
+    /// choose one. `ip` is where others reach this machine's containers.
+    ///
+    /// # Errors
+    /// The address is in use, or the file system refused.
+    pub(crate) async fn open(
+        agent: &str,
+        listen: Option<SocketAddr>,
+        ip: Option<IpAddr>,
+        directory: &Arc<Directory>,
+        cgroups: &Cgroups,
+    ) -> io::Result<(Self, Option<TcpListener>)> {
+        let registry = Arc::new(Registry::new(cgroups.clone()));
+        let (mut served, mut listener) = (None, None);
+        if let Some(address) = listen {
+            let bound = bind(address, directory).await?;
+            let endpoint = reached_at(bound.local_addr()?);
+            let backend =
+                Disk { registry: Arc::clone(&registry), directory: Arc::clone(directory) };
+            let info = v1::AgentInfo {
+                hostname: endpoint.ip().to_string(),
+                id: Some(v1::AgentId { value: agent.to_owned() }),
+                port: Some(i32::from(endpoint.port())),
+                ..v1::AgentInfo::default()
+            };
+            let executors = Executors::new(info, ip, Arc::new(backend));
+            served = Some(Served { executors, endpoint, agent: agent.to_owned() });
+            listener = Some(bound);
+        }
+        let directory = Arc::clone(directory);
+        let recovered = watch::Sender::new(false);
+        Ok((Self { registry, directory, served, recovered }, listener))
+    }
+
+    /// The executor API, if the agent has one.
+    pub(crate) fn executors(&self) -> Option<&Executors> {
+        self.served.as_ref().map(|served| &served.executors)
+    }
+
+    /// What Mesos adds to the environment of a container.
+    pub(crate) fn environment(&self, accepted: &Accepted) -> Vec<(String, String)> {
+        let (Some(mesos), Some(agent)) = (&accepted.spec.mesos, &accepted.spec.agent_name) else {
+            return Vec::new();
+        };
+        let executor_id = mesos.executor_id.as_ref().or(mesos.task_id.as_ref());
+        let identity = environment::Identity {
+            framework_id: &mesos.framework_id,
+            executor_id: executor_id.map_or("", String::as_str),
+            agent_id: agent,
+            // The machine's path would lead nowhere in the container.
+            directory: SANDBOX_MOUNT,
+            sandbox: SANDBOX_MOUNT,
+        };
+        match (&accepted.spec.executor, &self.served) {
+            (Some(_), Some(served)) => {
+                let framework = mesos.framework_info.as_ref();
+                let checkpoint = framework.and_then(|info| info.get("checkpoint")?.as_bool());
+                let service = environment::Service {
+                    endpoint: served.endpoint,
+                    checkpoint: checkpoint.unwrap_or(false),
+                    shutdown_grace: shutdown_grace(accepted),
+                };
+                environment::executor(&identity, &service)
+            }
+            (Some(_), None) => Vec::new(),
+            (None, _) => environment::command_task(&identity, &accepted.spec.role),
+        }
+    }
+
+    /// Registers an executor that has, or gets, a container.
+    pub(crate) fn hold_executor(&self, accepted: &Accepted) -> ExecutorHold {
+        let mesos = accepted.spec.mesos.as_ref();
+        let capabilities = mesos.and_then(status::capabilities).unwrap_or_default();
+        let limits = request::limits(&accepted.spec).unwrap_or_default();
+        let (uid, name) = (accepted.uid.clone(), accepted.name.clone());
+        let info = mesos.map(executor_info).unwrap_or_default();
+        self.registry.add_executor(Executor::new(uid, name, info, capabilities, limits))
+    }
+
+    /// Registers a task inside an executor, with what is on the disk of it.
+    ///
+    /// # Errors
+    /// See [`HoldError`].
+    pub(crate) fn hold_task(&self, accepted: &Accepted) -> Result<InnerHold, HoldError> {
+        let mesos = accepted.spec.mesos.clone().unwrap_or_default();
+        let journal = Journal::open(&self.directory.task(&accepted.uid)).map_err(HoldError::Io)?;
+        let executor = accepted.executor_uid.clone().unwrap_or_default();
+        let sent = mesos.task_info.as_ref();
+        let sent = sent.ok_or_else(|| HoldError::Invalid("it has no `taskInfo`".to_owned()))?;
+        let info: v1::TaskInfo = json::from_value(sent)
+            .map_err(|err| HoldError::Invalid(format!("its `taskInfo` is none: {err}")))?;
+        let group = mesos.group.map(|group| (group.id, group.index, group.size));
+        let limits = request::limits(&accepted.spec).unwrap_or_default();
+        let uid = accepted.uid.clone();
+        Ok(self.registry.add_task(Inner::new(uid, executor, info, group, limits, journal)))
+    }
+
+    /// A task that was placed here will not be run: its group will not be complete.
+    pub(crate) fn never_comes(&self, accepted: &Accepted, why: &str) {
+        let group = accepted.spec.mesos.as_ref().and_then(|mesos| mesos.group.as_ref());
+        let (Some(group), Some(executor)) = (group, &accepted.executor_uid) else { return };
+        let killed = [reason::KILLED_BY_SCHEDULER, reason::DELETED].contains(&why);
+        let early = if killed { Early::Killed } else { Early::GroupBroken };
+        self.registry.break_group(&(executor.clone(), group.id.clone()), &early);
+    }
+
+    /// Lets an executor subscribe, once an older one of the same ids is gone. Before its container is
+    /// started, or after it was found.
+    ///
+    /// Dropping the future changes nothing that a repeat does not.
+    pub(crate) async fn expect(&self, accepted: &Accepted) {
+        while !self.try_expect(accepted, REGISTRATION_TIMEOUT) {
+            tokio::time::sleep(OCCUPIED_INTERVAL).await;
+        }
+    }
+
+    /// Lets an executor subscribe; false where an older one of the same ids is not gone.
+    pub(crate) fn try_expect(&self, accepted: &Accepted, subscribe_within: Duration) -> bool {
+        let (Some(served), Some(executor)) = (&self.served, self.registry.executor(&accepted.uid))
+        else {
+            return true;
+        };
+        match served.executors.expect(facts(accepted, subscribe_within)) {
+            Ok(standing) => {
+                executor.expected(standing);
+                self.registry.notify_tasks_of(&executor.uid);
+                true
+            }
+            Err(occupied) => {
+                tracing::debug!(uid = accepted.uid, older = occupied.uid, "executor id in use");
+                false
+            }
+        }
+    }
+
+    /// Has an executor told to end itself.
+    pub(crate) fn shut_down(&self, executor: &Executor, grace: Duration) {
+        if let Some(served) = &self.served {
+            tracing::info!(executor = executor.name, ?grace, agent = served.agent, "shutdown");
+            served.executors.shutdown(&executor.uid, grace);
+        }
+    }
+
+    /// The container of an executor has ended: its tasks end for that.
+    pub(crate) fn executor_ended(&self, executor: &Executor, outcome: &Outcome) {
+        executor.fate.send_replace(Some(outcome.clone()));
+        if let Some(served) = &self.served {
+            served.executors.forget(&executor.uid);
+        }
+        self.registry.notify_tasks_of(&executor.uid);
+    }
+}
+
+/// Time between SHUTDOWN and the end of an executor's container.
+pub(crate) fn shutdown_grace(accepted: &Accepted) -> Duration {
+    let executor = accepted.spec.executor.as_ref();
+    let seconds =
+        executor.map_or(SHUTDOWN_GRACE_SECONDS, |executor| executor.shutdown_grace_period_seconds);
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}
+
+/// What the executor API has to know of an executor.
+fn facts(accepted: &Accepted, subscribe_within: Duration) -> ExecutorFacts {
+    let mesos = accepted.spec.mesos.clone().unwrap_or_default();
+    let executor_info = executor_info(&mesos);
+    let framework_info = mesos.framework_info.as_ref().map(json::from_value);
+    let mut framework_info: v1::FrameworkInfo =
+        framework_info.and_then(Result::ok).unwrap_or_default();
+    framework_info.id = Some(v1::FrameworkId { value: mesos.framework_id.clone() });
+    ExecutorFacts {
+        uid: accepted.uid.clone(),
+        framework_id: mesos.framework_id,
+        executor_id: executor_info.executor_id.value.clone(),
+        executor_info,
+        framework_info,
+        subscribe_within,
+    }
+}
+
+/// The executor as its scheduler sent it, with its ids.
+fn executor_info(mesos: &MesosTask) -> v1::ExecutorInfo {
+    let sent = mesos.executor_info.as_ref().map(json::from_value);
+    let mut info: v1::ExecutorInfo = sent.and_then(Result::ok).unwrap_or_default();
+    info.executor_id.value = mesos.executor_id.clone().unwrap_or_default();
+    info.framework_id = Some(v1::FrameworkId { value: mesos.framework_id.clone() });
+    info
+}
+
+/// Listens at `address`, and remembers a port that the kernel chose.
+async fn bind(address: SocketAddr, directory: &Directory) -> io::Result<TcpListener> {
+    if address.port() != 0 {
+        return TcpListener::bind(address).await;
+    }
+    let path = directory.executor_api();
+    if let Some(Address { port }) = checkpoint::read(&path)? {
+        match TcpListener::bind(SocketAddr::new(address.ip(), port)).await {
+            Ok(listener) => return Ok(listener),
+            Err(err) => {
+                let error = &err as &dyn std::error::Error;
+                tracing::error!(error, port, "executors of before will not find this agent");
+            }
+        }
+    }
+    let listener = TcpListener::bind(address).await?;
+    checkpoint::write(&path, &Address { port: listener.local_addr()?.port() })?;
+    Ok(listener)
+}
+
+/// Where executors on this machine reach a listener.
+fn reached_at(listening: SocketAddr) -> SocketAddr {
+    let ip = match listening.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listening.port())
+}
+
+impl Executor {
+    /// What the executor API says of it, once it may subscribe.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        self.standing.borrow().as_ref().map(|standing| standing.borrow().clone())
+    }
+
+    fn expected(&self, standing: watch::Receiver<Standing>) {
+        self.standing.send_replace(Some(standing));
+    }
+}

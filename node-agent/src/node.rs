@@ -13,6 +13,7 @@ use crate::directory::Directory;
 use crate::images::Images;
 use crate::logs::Outputs;
 use crate::memory::Memory;
+use crate::mesos::Mesos;
 use crate::run_watch::RunWatch;
 use crate::volumes::Volumes;
 
@@ -47,6 +48,8 @@ pub(crate) struct Node {
     pub(crate) images: Images,
     /// Volumes shared by the tasks of a framework.
     pub(crate) volumes: Volumes,
+    /// Executors and the tasks inside them.
+    pub(crate) mesos: Mesos,
     /// Outputs that may still grow.
     pub(crate) outputs: Outputs,
     /// Whether no task has an owner; while it is so nobody makes control groups.

@@ -4,7 +4,7 @@
 //! ```text
 //!  record        here         decision
 //!  ──────────────────────────────────────────────────────────────────────────────
-//!  new           nothing      accept, if it is valid, not stale and there is room
+//!  new           nothing      accept, if it is valid, not stale, and there is room, and its executor
 //!  has run       nothing      lost: what ran is not run a second time
 //!  deleting      nothing      only released
 //!  to be killed  nothing      reported as killed
@@ -59,6 +59,8 @@ pub(crate) struct Row {
     pub(crate) resources: Amounts,
     /// What is wrong with the spec.
     pub(crate) faults: Vec<String>,
+    /// Where another task is to run it, that one.
+    pub(crate) executor: Option<ExecutorRow>,
     /// Whether its state is terminal.
     pub(crate) terminal: bool,
     /// Whether its deletion was asked for.
@@ -69,6 +71,15 @@ pub(crate) struct Row {
     pub(crate) held: bool,
     /// Whether its status says that a container was started.
     pub(crate) has_run: bool,
+}
+
+/// The executor that a task names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ExecutorRow {
+    /// Its name.
+    pub(crate) name: String,
+    /// Uid of its record; none where this agent has no such executor.
+    pub(crate) uid: Option<String>,
 }
 
 /// What is here of a task.
@@ -136,7 +147,8 @@ pub(crate) fn plan(observed: &Observed) -> Plan {
     let mut plan = Plan { seen_epoch: observed.seen_epoch, ..Plan::default() };
     let unsettled = observed.rows.iter().filter(|(uid, _)| !observed.settled.contains(*uid));
     let mut rows: Vec<(&String, &Row)> = unsettled.collect();
-    rows.sort_by_key(|(uid, row)| (row.epoch, *uid));
+    // Executors come before their tasks, so that these find them accepted.
+    rows.sort_by_key(|(uid, row)| (row.epoch, row.executor.is_some(), *uid));
     let mut used = observed.used.clone();
     for (uid, row) in rows {
         let decided = match observed.local.get(uid) {
@@ -145,7 +157,7 @@ pub(crate) fn plan(observed: &Observed) -> Plan {
             Some(Local::Sandbox { .. }) => {
                 (row.held || !row.terminal).then(|| Action::Adopt { uid: uid.clone() })
             }
-            None => new_task(uid, row, observed, &mut used, &mut plan.seen_epoch),
+            None => new_task(uid, row, observed, &mut used, &mut plan),
         };
         plan.actions.extend(decided);
     }
@@ -161,7 +173,7 @@ fn new_task(
     row: &Row,
     observed: &Observed,
     used: &mut Amounts,
-    seen_epoch: &mut i64,
+    plan: &mut Plan,
 ) -> Option<Action> {
     let refuse = |state: TaskState, reason: &'static str, message: String| {
         Some(Action::Refuse { uid: uid.to_owned(), state, reason, message })
@@ -186,13 +198,17 @@ fn new_task(
         return refuse(TaskState::Failed, reason::INVALID_SPEC, row.faults.join("; "));
     }
     if let Some(epoch) = row.epoch {
-        if epoch < *seen_epoch {
+        let seen_epoch = plan.seen_epoch;
+        if epoch < seen_epoch {
             let message = format!(
                 "placed by the leader of epoch {epoch}; the agent has seen epoch {seen_epoch}"
             );
             return refuse(TaskState::Dropped, reason::STALE_LEADER, message);
         }
-        *seen_epoch = epoch;
+        plan.seen_epoch = epoch;
+    }
+    if let Some(message) = lacks_executor(row, observed, plan) {
+        return refuse(TaskState::Dropped, reason::EXECUTOR_TERMINATED, message);
     }
     if let Some(message) = lacks_room(row, &observed.capacity, used) {
         return refuse(TaskState::Dropped, reason::AGENT_OUT_OF_ROOM, message);
@@ -219,6 +235,22 @@ fn lacks_room(row: &Row, capacity: &Amounts, used: &Amounts) -> Option<String> {
             )
         })
     })
+}
+
+/// Why the task has no executor to run it, if it has none. An executor is stored before its tasks: one
+/// that is not seen with them is gone.
+fn lacks_executor(row: &Row, observed: &Observed, plan: &Plan) -> Option<String> {
+    let ExecutorRow { name, uid } = row.executor.as_ref()?;
+    let Some(uid) = uid else {
+        return Some(format!("there is no executor `{name}` on the agent"));
+    };
+    let lives = match observed.local.get(uid) {
+        Some(Local::Owned { ended }) => !ended,
+        Some(Local::Unreadable) => true,
+        Some(Local::Sandbox { .. }) => false,
+        None => plan.actions.contains(&Action::Accept { uid: uid.clone() }),
+    };
+    (!lives).then(|| format!("its executor `{name}` has ended"))
 }
 
 /// An amount as people write it.

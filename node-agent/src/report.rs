@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use meseta_crds::condition::{self, Condition, Value, kind};
-use meseta_crds::task::{ContainerStatus, reason};
+use meseta_crds::task::{ContainerStatus, MesosUpdate, reason};
 use meseta_crds::{AGENT_FINALIZER, Task, TaskState};
 use serde_json::json;
 
@@ -51,6 +51,8 @@ pub(crate) struct View {
     pub(crate) container: Option<ContainerStatus>,
     /// When it is to be told, in milliseconds since 1970.
     pub(crate) due: i64,
+    /// What its Mesos scheduler is to be told. Where it is absent, that follows from the rest.
+    pub(crate) updates: Option<Vec<MesosUpdate>>,
 }
 
 impl View {
@@ -70,6 +72,7 @@ impl View {
                 message: Some("image, sandbox and volumes are being prepared".to_owned()),
                 container: accepted.last.clone(),
                 due: later,
+                updates: None,
             },
             State::Starting { .. } => Self {
                 state: TaskState::Starting,
@@ -77,6 +80,7 @@ impl View {
                 message: None,
                 container: accepted.last.clone(),
                 due: later,
+                updates: None,
             },
             State::Running(program) => Self {
                 state: TaskState::Running,
@@ -84,6 +88,7 @@ impl View {
                 message: None,
                 container: Some(running(program.pid, program.started)),
                 due: now,
+                updates: None,
             },
             State::Waiting { until, last } => Self {
                 state: TaskState::Starting,
@@ -91,6 +96,7 @@ impl View {
                 message: Some(format!("{last}; the next run begins at {}", time(*until).0)),
                 container: accepted.last.clone(),
                 due: later,
+                updates: None,
             },
             State::Stopping { stop, program, .. } => Self {
                 state: TaskState::Killing,
@@ -98,6 +104,7 @@ impl View {
                 message: None,
                 container: program.map(|program| running(program.pid, program.started)),
                 due: later,
+                updates: None,
             },
             State::Ended(outcome) => Self::of_outcome(outcome),
         }
@@ -105,13 +112,13 @@ impl View {
 
     /// What is to be told of a task that has ended.
     pub(crate) fn of_outcome(outcome: &Outcome) -> Self {
-        let message: String = outcome.message.chars().take(MAX_MESSAGE_CHARS).collect();
         Self {
             state: outcome.state,
             reason: Some(outcome.reason.clone()),
-            message: Some(message),
+            message: Some(told(&outcome.message)),
             container: outcome.container.clone(),
             due: outcome.ended_unix_millis,
+            updates: None,
         }
     }
 
@@ -124,6 +131,10 @@ impl View {
             && status.containers.first() == self.container.as_ref()
             // What asks for an end is answered by the next state, and not by a write of its own.
             && (status.observed_generation == task.metadata.generation || is_ending(task))
+            && self.updates.as_ref().is_none_or(|updates| {
+                let written = status.mesos.clone().unwrap_or_default();
+                *updates == updates::unacknowledged(written)
+            })
     }
 
     /// The patch of a record's status that makes it say this.
@@ -141,7 +152,9 @@ impl View {
                 "containers": containers,
             },
         });
-        if let Some(updates) = updates::by_agent(task, self, now.0.as_millisecond()) {
+        let updates = self.updates.clone();
+        let by_agent = || updates::by_agent(task, self, now.0.as_millisecond());
+        if let Some(updates) = updates.or_else(by_agent) {
             patch["status"]["mesos"] = json!({"updates": updates});
         }
         patch
@@ -179,6 +192,11 @@ impl View {
         }
         conditions
     }
+}
+
+/// As much of a message as is told.
+pub(crate) fn told(message: &str) -> String {
+    message.chars().take(MAX_MESSAGE_CHARS).collect()
 }
 
 /// Why a record was not changed.

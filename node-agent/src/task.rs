@@ -11,6 +11,7 @@
 //! - [`life`] decides; [`drive`] carries out and watches; [`conclude`] reports the end, cleans up and
 //!   lets the record go.
 //! - After a death of the agent, [`recover`] reads from the disk where a life stands.
+//! - A task inside an executor has no container: [`crate::mesos::owner`] owns it.
 //! - An owner that is dropped anywhere is the same as an agent that was killed there.
 //!
 //! **Absence never kills:** a record that is missing ends nothing. A container ends by itself, by its
@@ -23,7 +24,7 @@ pub(crate) mod life;
 pub(crate) mod outcome;
 pub(crate) mod recover;
 pub(crate) mod request;
-mod run;
+pub(crate) mod run;
 mod stage;
 
 use std::io;
@@ -31,11 +32,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use meseta_crds::Task;
+use meseta_crds::task::reason;
 use tokio::sync::watch;
 
 use crate::checkpoint::{Accepted, Outcome};
 use crate::images::Pin;
 use crate::logs::Growing;
+use crate::mesos::registry::{ExecutorHold, InnerHold};
+use crate::mesos::{self, HoldError};
 use crate::node::{Node, unix_millis};
 use crate::report::{self, Backoff, Mirror, Record};
 use life::{Effect, Event, Life, State};
@@ -88,15 +92,27 @@ impl Standing {
 #[derive(Debug)]
 pub(crate) struct Holds {
     /// Whoever follows the output waits for its end.
-    output: Growing,
+    output: Option<Growing>,
     /// The layers of a container that may run are not collected.
     image: Option<Pin>,
+    /// An executor can be found by its tasks.
+    executor: Option<ExecutorHold>,
+    /// A task inside an executor can be found by the executor API.
+    inner: Option<Result<InnerHold, HoldError>>,
 }
 
 impl Holds {
     /// Takes hold of what a task uses already.
-    pub(crate) fn take(node: &Node, accepted: &Accepted) -> Self {
-        Self { output: node.outputs.open(&accepted.uid), image: stage::pin(node, accepted) }
+    pub(crate) fn take(node: &Node, begin: &Begin, accepted: &Accepted) -> Self {
+        let refused = matches!(begin, Begin::Refuse(..));
+        let is_inner = accepted.spec.executor_name.is_some();
+        let is_executor = accepted.spec.executor.is_some();
+        Self {
+            output: (!is_inner).then(|| node.outputs.open(&accepted.uid)),
+            image: stage::pin(node, accepted),
+            executor: (is_executor && !refused).then(|| node.mesos.hold_executor(accepted)),
+            inner: (is_inner && !refused).then(|| node.mesos.hold_task(accepted)),
+        }
     }
 }
 
@@ -114,6 +130,10 @@ pub(crate) async fn own(
     standing: Arc<Standing>,
 ) -> io::Result<Left> {
     let mut mirror = Mirror::new(inbox);
+    let Holds { output, image, executor, inner } = holds;
+    if let Some(inner) = inner {
+        return Box::pin(own_inner(&node, begin, inner, mirror, &standing)).await;
+    }
     let recovered = match begin {
         Begin::Refuse(accepted, outcome) => {
             let life = Life { accepted, state: State::Ended(outcome) };
@@ -134,11 +154,52 @@ pub(crate) async fn own(
         }
         Begin::Adopt(accepted) => adopt(&node, accepted).await?,
     };
-    let Holds { output, image } = holds;
-    let life = Box::pin(drive::drive(&node, recovered, image, &mut mirror)).await?;
+    let registered = executor.as_ref().map(|hold| Arc::clone(&hold.executor));
+    let driving = drive::drive(&node, recovered, image, registered, &mut mirror);
+    let life = Box::pin(driving).await?;
     standing.ended();
+    if let (Some(hold), Some(outcome)) = (&executor, life.outcome()) {
+        node.mesos.executor_ended(&hold.executor, outcome);
+    }
     drop(output);
     Ok(conclude::conclude(&node, life, mirror).await)
+}
+
+/// Owns a task that an executor runs.
+async fn own_inner(
+    node: &Arc<Node>,
+    begin: Begin,
+    held: Result<InnerHold, HoldError>,
+    mut mirror: Mirror,
+    standing: &Standing,
+) -> io::Result<Left> {
+    let (accepted, new) = match begin {
+        Begin::Accept(accepted) => (accepted, true),
+        Begin::Adopt(accepted) | Begin::Refuse(accepted, _) => (accepted, false),
+    };
+    if new {
+        hold(node, &mut mirror).await;
+    }
+    let directory = node.directory.task(&accepted.uid);
+    let written = if new { directory.write_accepted(&accepted) } else { Ok(()) };
+    let outcome = match (held, written) {
+        (Ok(held), Ok(())) => {
+            let over = || standing.ended();
+            Box::pin(mesos::owner::own(node, &accepted, &held.task, &mut mirror, over)).await?
+        }
+        (Err(HoldError::Io(err)), _) => return Err(err),
+        (Err(HoldError::Invalid(message)), _) => {
+            let failure = outcome::Failure::new(reason::INVALID_SPEC, message);
+            outcome::never_started(&accepted, failure, unix_millis())
+        }
+        (Ok(_), Err(err)) => {
+            let failure = stage::io_failure("cannot write what was accepted", &err);
+            outcome::never_started(&accepted, failure, unix_millis())
+        }
+    };
+    standing.ended();
+    let life = Life { accepted, state: State::Ended(outcome) };
+    Ok(conclude::conclude(node, life, mirror).await)
 }
 
 /// Reads where the task stands. A run whose shim was asked for and did not come is abandoned.
@@ -194,13 +255,14 @@ async fn hold(node: &Node, mirror: &mut Mirror) {
     }
 }
 
-/// What is accepted of a record.
-pub(crate) fn accepted(task: &Task) -> Accepted {
+/// What is accepted of a record; `executor_uid` is that of the executor that is to run it, if any.
+pub(crate) fn accepted(task: &Task, executor_uid: Option<String>) -> Accepted {
     Accepted {
         namespace: task.metadata.namespace.clone().unwrap_or_default(),
         name: task.metadata.name.clone().unwrap_or_default(),
         uid: task.metadata.uid.clone().unwrap_or_default(),
         spec: task.spec.clone(),
+        executor_uid,
         run: 0,
         restarts: 0,
         restarts_in_a_row: 0,

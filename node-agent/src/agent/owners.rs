@@ -43,7 +43,7 @@ impl Owners {
         let (inbox, outbox) = watch::channel(record);
         let standing = Arc::new(Standing::new(&begin));
         // Held from now on, and not from when the owner gets its turn.
-        let holds = Holds::take(&self.node, &accepted);
+        let holds = Holds::take(&self.node, &begin, &accepted);
         let node = Arc::clone(&self.node);
         let owned = Box::pin(task::own(node, begin, holds, outbox, Arc::clone(&standing)));
         let running = self.running.spawn({

@@ -4,7 +4,7 @@ use meseta_crds::task::ContainerStatus;
 use meseta_crds::{Task, validate};
 
 use crate::directory::is_usable_uid;
-use crate::plan::Row;
+use crate::plan::{ExecutorRow, Row};
 use crate::report;
 use crate::task::request::millis;
 
@@ -19,21 +19,32 @@ pub(super) fn known(task: &Task) -> Row {
     }
 }
 
-/// A record of which nothing is here.
-pub(super) fn new(uid: &str, task: &Task) -> Row {
+/// A record of which nothing is here. `executor_uid` is that of the executor it names, if it names one
+/// that is here.
+pub(super) fn new(uid: &str, task: &Task, executor_uid: Option<String>) -> Row {
     let faults = if is_usable_uid(uid) {
         validate::task_spec(&task.spec).iter().map(ToString::to_string).collect()
     } else {
         vec!["metadata.uid: it cannot be the name of a directory".to_owned()]
     };
-    let container = task.status.as_ref().and_then(|status| status.containers.first());
+    let status = task.status.as_ref();
+    let container = status.and_then(|status| status.containers.first());
+    // What its executor has said of a task proves that it ran.
+    let mesos = status.and_then(|status| status.mesos.as_ref()).filter(|_| is_inner(task));
+    let told = mesos.is_some_and(|told| !told.updates.is_empty() || told.acknowledged.is_some());
+    let executor = task.spec.executor_name.clone();
     Row {
+        executor: executor.map(|name| ExecutorRow { name, uid: executor_uid }),
         epoch: task.spec.placement.as_ref().map(|placement| placement.epoch),
         resources: millis(&task.spec.resources),
         faults,
-        has_run: container.is_some_and(|container| container.started_at.is_some()),
+        has_run: told || container.is_some_and(|container| container.started_at.is_some()),
         ..known(task)
     }
+}
+
+fn is_inner(task: &Task) -> bool {
+    task.spec.executor_name.is_some()
 }
 
 /// What the record knows of its container, kept where this agent knows no better.

@@ -1,6 +1,5 @@
 //! Mesos' `TaskStatus` as this agent writes it, and its uuids. Pure.
 
-use meseta_crds::Task;
 use meseta_crds::task::{MesosTask, MesosUpdate};
 use meseta_mesos_wire::json;
 use meseta_mesos_wire::v1::task_status::{Reason, Source};
@@ -47,18 +46,23 @@ pub(crate) fn capabilities(mesos: &MesosTask) -> Option<Capabilities> {
     })
 }
 
-/// The update of `task` that says this. Its uuid depends on the task's uid and on `step` only, so
-/// that a repeated attempt is the same update.
-pub(crate) fn update(task: &Task, mesos: &MesosTask, step: &str, said: &Said) -> MesosUpdate {
-    let uuid = uuid(task.metadata.uid.as_deref().unwrap_or_default(), step);
+/// The update that says this of a task on `agent`. Its uuid depends on the task's uid and on `step`
+/// only, so that a repeated attempt is the same update.
+pub(crate) fn update(
+    task_uid: &str,
+    agent: &str,
+    mesos: &MesosTask,
+    step: &str,
+    said: &Said,
+) -> MesosUpdate {
+    let uuid = uuid(task_uid, step);
     let task_id = mesos.task_id.clone().unwrap_or_default();
     // Mesos' own executor for commands is named after the task.
     let executor_id = mesos.executor_id.clone().unwrap_or_else(|| task_id.clone());
-    let agent_id = task.spec.agent_name.clone().unwrap_or_default();
     let mut status = TaskStatus {
         task_id: TaskId { value: task_id },
         executor_id: Some(ExecutorId { value: executor_id }),
-        agent_id: Some(AgentId { value: agent_id }),
+        agent_id: Some(AgentId { value: agent.to_owned() }),
         message: said.message.clone(),
         timestamp: Some(seconds(said.at)),
         uuid: Some(uuid.to_vec()),

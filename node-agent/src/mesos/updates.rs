@@ -60,9 +60,11 @@ pub(crate) fn by_agent(task: &Task, view: &View, now: i64) -> Option<Vec<MesosUp
     let written = task.status.as_ref().and_then(|status| status.mesos.clone()).unwrap_or_default();
     let reached = reached(task, &written);
     let mut updates = unacknowledged(written);
+    let uid = task.metadata.uid.as_deref().unwrap_or_default();
+    let agent = task.spec.agent_name.as_deref().unwrap_or_default();
     for (step, said) in steps(view, status::capabilities(mesos), now) {
         if reached.is_none_or(|reached| step > reached) {
-            updates.push(status::update(task, mesos, step.name(), &said));
+            updates.push(status::update(uid, agent, mesos, step.name(), &said));
         }
     }
     Some(updates)

@@ -47,6 +47,24 @@ fn what_is_new_is_accepted_as_far_as_there_is_room() {
 }
 
 #[test]
+fn a_task_for_an_executor_needs_one_that_lives() {
+    let inner = |uid: Option<&str>| Row {
+        executor: Some(ExecutorRow { name: "e".to_owned(), uid: uid.map(str::to_owned) }),
+        ..Row { resources: Amounts::new(), ..row() }
+    };
+    // The executor comes first, whatever its uid, and they fit beside each other.
+    let look = observed(&[("a", inner(Some("x"))), ("x", row())], &[]);
+    assert_eq!(decisions(&look), ["accept x", "accept a"]);
+    assert_eq!(decisions(&observed(&[("a", inner(None))], &[])), ["ExecutorTerminated a"]);
+    let refused = Row { faults: vec!["a fault".to_owned()], ..row() };
+    let look = observed(&[("a", inner(Some("x"))), ("x", refused)], &[]);
+    assert_eq!(decisions(&look), ["InvalidSpec x", "ExecutorTerminated a"]);
+    let with = |local| observed(&[("a", inner(Some("x"))), ("x", row())], &[("x", local)]);
+    assert_eq!(decisions(&with(Local::Owned { ended: false })), ["accept a"]);
+    assert_eq!(decisions(&with(Local::Owned { ended: true })), ["ExecutorTerminated a"]);
+}
+
+#[test]
 fn what_was_killed_before_it_was_started_is_reported_and_not_run() {
     let killed = Row { killed: true, faults: vec!["a fault".to_owned()], ..row() };
     let look = observed(&[("k", killed.clone())], &[]);

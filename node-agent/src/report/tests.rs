@@ -24,6 +24,7 @@ fn view(state: TaskState, reason: Option<&str>) -> View {
         message: None,
         container: Some(ContainerStatus { name: "main".to_owned(), ..ContainerStatus::default() }),
         due: 0,
+        updates: None,
     }
 }
 

@@ -7,16 +7,18 @@ use std::time::Duration;
 
 use meseta_crds::Task;
 use meseta_crds::task::reason;
+use meseta_mesos_agent::Standing;
 use meseta_shim_api::{RUN_FILE, RunRequest};
 use tokio::sync::watch;
 
-use super::life::{Effect, Event, Life, State};
+use super::life::{Effect, Event, Life, State, grace_millis};
 use super::outcome::Failure;
 use super::recover::Recovered;
 use super::run::{Run, chain};
 use super::{conclude, stage};
 use crate::checkpoint::{Accepted, StopCause};
 use crate::images::Pin as ImagePin;
+use crate::mesos::registry::Executor;
 use crate::node::{Node, blocking, unix_millis};
 use crate::report::{self, Backoff, Mirror, Record, View};
 
@@ -35,6 +37,10 @@ struct Driver<'a> {
     request: Option<RunRequest>,
     /// Keeps the layers of the current run from being collected.
     image: Option<ImagePin>,
+    /// Set where the container is an executor.
+    executor: Option<Arc<Executor>>,
+    /// What the executor API says of it, once it may subscribe.
+    standing: Option<watch::Receiver<Standing>>,
     /// Events that follow from what was just done.
     pending: Vec<Event>,
     views: watch::Sender<View>,
@@ -50,6 +56,7 @@ pub(super) async fn drive(
     node: &Arc<Node>,
     recovered: Recovered,
     image: Option<ImagePin>,
+    executor: Option<Arc<Executor>>,
     mirror: &mut Mirror,
 ) -> io::Result<Life> {
     let Recovered { life, effects, mut events } = recovered;
@@ -63,14 +70,17 @@ pub(super) async fn drive(
         staging: None,
         request: None,
         image,
+        executor,
+        standing: None,
         pending: events,
         views,
     };
+    driver.listen_to_executor();
     for effect in effects {
         driver.carry_out(effect).await?;
     }
     if matches!(driver.life.state, State::Starting { .. } | State::Stopping { .. }) {
-        driver.run = Some(Run::attach(node, &driver.life.accepted));
+        driver.runs(Run::attach(node, &driver.life.accepted));
     }
     let mut record = mirror.clone();
     let reporting = report_progress(node, mirror, told);
@@ -115,18 +125,74 @@ impl Driver<'_> {
                 None => std::future::pending().await,
             }
         };
+        let told = async {
+            let changed = match &mut self.standing {
+                Some(standing) => standing.changed().await.is_ok(),
+                None => false,
+            };
+            // One that was forgotten has no container any more, whose end is told.
+            if !changed {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             event = happens => event.map(Some),
             staged = staged => Ok(Some(self.staged(staged))),
+            () = told => Ok(self.told_by_executor()),
             () = record.changed() => Ok(None),
             () = wake => Ok(Some(Event::Tick)),
         }
+    }
+
+    /// Attaches to a run.
+    fn runs(&mut self, run: Run) {
+        if let Some(executor) = &self.executor {
+            let Accepted { uid, run, .. } = &self.life.accepted;
+            executor.runs_in(self.node.cgroup(uid, *run));
+        }
+        self.run = Some(run);
+    }
+
+    /// Hears from now on what the executor API says, if it does.
+    fn listen_to_executor(&mut self) {
+        let executor = self.executor.as_ref();
+        self.standing = executor.and_then(|executor| executor.standing.borrow().clone());
+        if let Some(standing) = &mut self.standing {
+            // What it says already is news here.
+            standing.mark_changed();
+        }
+    }
+
+    /// What follows from what the executor API says.
+    fn told_by_executor(&mut self) -> Option<Event> {
+        let (Some(executor), Some(standing)) = (&self.executor, &mut self.standing) else {
+            return None;
+        };
+        let standing = standing.borrow_and_update().clone();
+        self.node.mesos.registry.notify_tasks_of(&executor.uid);
+        let (cause, grace_millis) = if standing.overdue {
+            (StopCause::NotSubscribed, 0)
+        } else if standing.unneeded {
+            (StopCause::Unneeded, self.life.grace_millis())
+        } else {
+            return None;
+        };
+        let heeded = self.life.heeds_stop(grace_millis, unix_millis());
+        heeded.then_some(Event::StopWanted { cause, grace_millis })
+    }
+
+    /// Time until SIGKILL.
+    fn grace_left(&self) -> Duration {
+        let State::Stopping { stop, .. } = &self.life.state else { return Duration::ZERO };
+        let left = stop.kill_unix_millis.saturating_sub(unix_millis());
+        Duration::from_millis(u64::try_from(left).unwrap_or(0))
     }
 
     fn staged(&mut self, staged: Staged) -> Event {
         self.staging = None;
         match staged {
             Ok((request, image)) => {
+                self.listen_to_executor();
                 self.request = Some(request);
                 self.image = image;
                 Event::Staged
@@ -168,11 +234,14 @@ impl Driver<'_> {
                     Some(Box::pin(stage::stage(Arc::clone(self.node), accepted.clone())));
             }
             Effect::Launch => match self.write_request().await {
-                Ok(()) => self.run = Some(Run::launch(self.node, &self.life.accepted)),
+                Ok(()) => self.runs(Run::launch(self.node, &self.life.accepted)),
                 Err(failure) => self.pending.push(Event::NotLaunched(failure)),
             },
             Effect::Terminate => {
-                if let Some(run) = &mut self.run {
+                if let Some(executor) = &self.executor {
+                    // Whoever is not connected hears of it when it is, or of SIGKILL.
+                    self.node.mesos.shut_down(executor, self.grace_left());
+                } else if let Some(run) = &mut self.run {
                     run.terminate().await;
                 }
             }
@@ -247,7 +316,7 @@ fn forgivable(uid: &str, result: io::Result<()>) {
 fn wish(record: &Record, life: &Life, now: i64) -> Option<Event> {
     let (cause, grace_millis) = match record {
         Record::Present(task) if report::is_terminal(task) => {
-            (StopCause::Superseded, own_grace_millis(task))
+            (StopCause::Superseded, grace_millis(&task.spec))
         }
         Record::Present(task) | Record::Deleted(task) => wanted_end(task)?,
         // Absence never kills.
@@ -260,7 +329,8 @@ fn wish(record: &Record, life: &Life, now: i64) -> Option<Event> {
 /// Whether the record of a task asks for its end, why, and how long that may take: the shortest of
 /// what is asked for.
 fn wanted_end(task: &Task) -> Option<(StopCause, i64)> {
-    let own = own_grace_millis(task);
+    let own = grace_millis(&task.spec);
+    let millis = |seconds: i64| seconds.max(0).saturating_mul(1000);
     let kill = task.spec.kill.as_ref();
     let of_kill = kill.map(|kill| kill.grace_period_seconds.map_or(own, millis));
     match (report::is_deleting(task), of_kill) {
@@ -268,15 +338,6 @@ fn wanted_end(task: &Task) -> Option<(StopCause, i64)> {
         (false, Some(of_kill)) => Some((StopCause::Killed, of_kill)),
         (false, None) => None,
     }
-}
-
-/// How long the end of a task may take where nobody says otherwise.
-fn own_grace_millis(task: &Task) -> i64 {
-    millis(task.spec.termination_grace_period_seconds)
-}
-
-fn millis(seconds: i64) -> i64 {
-    seconds.max(0).saturating_mul(1000)
 }
 
 /// Sleeps until a time in milliseconds since 1970, or long enough to look again.

@@ -17,6 +17,7 @@
 //! **Invariants:** `Launch` follows a `Stage` of the same run once, and a run number is used for one
 //! launch. `Ended` is final. What ends a container was written before ([`Effect::RememberStop`]).
 
+use meseta_crds::TaskSpec;
 use meseta_crds::task::{RestartPolicy, reason};
 use meseta_shim_api::{Exit, Outcome as Ending};
 
@@ -397,8 +398,17 @@ impl Life {
 
     /// Time between SIGTERM and SIGKILL as it was accepted.
     pub(crate) fn grace_millis(&self) -> i64 {
-        self.accepted.spec.termination_grace_period_seconds.max(0).saturating_mul(1000)
+        grace_millis(&self.accepted.spec)
     }
+}
+
+/// Time between the wish that a container ends and SIGKILL, where nobody says otherwise.
+pub(crate) fn grace_millis(spec: &TaskSpec) -> i64 {
+    let seconds = match &spec.executor {
+        Some(executor) => executor.shutdown_grace_period_seconds,
+        None => spec.termination_grace_period_seconds,
+    };
+    seconds.max(0).saturating_mul(1000)
 }
 
 /// The delay before the `restart`th restart in a row, from 1.

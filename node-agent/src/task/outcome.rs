@@ -102,7 +102,8 @@ pub(crate) fn of_exit(accepted: &Accepted, exit: &Exit) -> Outcome {
 pub(crate) fn of_cause(cause: StopCause) -> &'static str {
     match cause {
         StopCause::Deleted | StopCause::Superseded => reason::DELETED,
-        StopCause::Killed => reason::KILLED_BY_SCHEDULER,
+        StopCause::Killed | StopCause::Unneeded => reason::KILLED_BY_SCHEDULER,
+        StopCause::NotSubscribed => reason::EXECUTOR_REGISTRATION_TIMEOUT,
         StopCause::DeadlineExceeded => reason::DEADLINE_EXCEEDED,
         StopCause::StartTimeout => reason::START_FAILED,
     }
@@ -115,6 +116,13 @@ pub(crate) fn of_stop(accepted: &Accepted, stop: &Stop, exit: Option<&Exit>, now
         StopCause::Deleted => (TaskState::Killed, "ended because it was deleted".to_owned()),
         StopCause::Killed => {
             (TaskState::Killed, "ended because its scheduler asked for it".to_owned())
+        }
+        StopCause::NotSubscribed => {
+            (TaskState::Failed, "the executor did not subscribe in time".to_owned())
+        }
+        StopCause::Unneeded => {
+            let why = "ended because its tasks were killed before it was given any".to_owned();
+            (TaskState::Killed, why)
         }
         StopCause::Superseded => {
             let why = "ended because its record says that it had ended".to_owned();

@@ -134,7 +134,7 @@ mod tests {
     use crate::checkpoint::{Outcome, Stop, StopCause};
 
     fn accepted() -> Accepted {
-        crate::task::accepted(&meseta_crds::Task::new("t", meseta_crds::TaskSpec::default()))
+        crate::task::accepted(&meseta_crds::Task::new("t", meseta_crds::TaskSpec::default()), None)
     }
 
     fn checkpoint(stop: Option<Stop>, outcome: Option<Outcome>) -> Checkpoint {

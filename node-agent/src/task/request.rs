@@ -55,12 +55,13 @@ pub(crate) fn arguments(
     Ok(arguments)
 }
 
-/// The whole environment; later sources win: defaults, image, Meseta, task.
+/// The whole environment; later sources win: defaults, image, Meseta with what is its `own` of this
+/// task, task.
 pub(crate) fn environment(
     container: &Container,
     image: Option<&ImageConfig>,
     account: &Account,
-    task_name: &str,
+    own: &[(String, String)],
     hostname: &str,
 ) -> Vec<(String, String)> {
     let mut environment = Environment::default();
@@ -82,7 +83,9 @@ pub(crate) fn environment(
     }
     environment.set("HOSTNAME", hostname);
     environment.set("MESETA_SANDBOX", SANDBOX_MOUNT);
-    environment.set("MESETA_TASK", task_name);
+    for (name, value) in own {
+        environment.set(name, value);
+    }
     for variable in &container.env {
         environment.set(&variable.name, &variable.value);
     }

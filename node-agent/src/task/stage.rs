@@ -31,15 +31,27 @@ const HOST_FILES: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
 ///
 /// Dropping the future leaves parts behind in the task's directory; staging again begins anew.
 pub(super) async fn stage(node: Arc<Node>, accepted: Accepted) -> Staged {
+    let staged = prepare_run(&node, &accepted).await?;
+    if accepted.spec.executor.is_some() {
+        if node.mesos.executors().is_none() {
+            let message = "this agent has no API for executors";
+            return Err(Failure::new(reason::START_FAILED, message));
+        }
+        node.mesos.expect(&accepted).await;
+    }
+    Ok(staged)
+}
+
+async fn prepare_run(node: &Arc<Node>, accepted: &Accepted) -> Staged {
     let _slot = node.stagings.acquire().await.expect("the semaphore is never closed");
-    let container = container(&accepted)?;
+    let container = container(accepted)?;
     let image = match &container.image {
         Some(reference) => {
             Some(node.images.prepare(reference).await.map_err(|err| image_failure(&err))?)
         }
         None => None,
     };
-    let stager = Arc::clone(&node);
+    let (stager, accepted) = (Arc::clone(node), accepted.clone());
     blocking(move || {
         let request = prepare(&stager, &accepted, image.as_ref())?;
         Ok((request, image.map(|image| image.pin)))
@@ -99,10 +111,12 @@ fn prepare(node: &Node, accepted: &Accepted, image: Option<&Image>) -> Result<Ru
     };
     request::in_mount_order(&mut binds, |bind| &bind.target);
     let hostname = request::hostname(&accepted.name);
+    let mut own = vec![("MESETA_TASK".to_owned(), accepted.name.clone())];
+    own.extend(node.mesos.environment(accepted));
     Ok(RunRequest {
         id: run_id(&accepted.uid, accepted.run),
         args,
-        env: request::environment(container, config, &account, &accepted.name, &hostname),
+        env: request::environment(container, config, &account, &own, &hostname),
         working_dir,
         hostname,
         uid: account.uid,

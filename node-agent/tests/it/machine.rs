@@ -44,6 +44,7 @@ impl Machine {
             shim: shim(),
             listen: "127.0.0.1:0".parse().unwrap(),
             advertise: None,
+            mesos_listen: Some("127.0.0.1:0".parse().unwrap()),
             resources: Some(resources),
             attributes: BTreeMap::from([("rack".to_owned(), "r1".to_owned())]),
             hidden: Vec::new(),

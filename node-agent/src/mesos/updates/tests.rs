@@ -44,6 +44,7 @@ fn view(state: TaskState, reason: Option<&str>, ran: bool) -> View {
         message: Some("words".to_owned()),
         container: Some(ContainerStatus { started_at, ..ContainerStatus::default() }),
         due: NOW - 500,
+        updates: None,
     }
 }
 

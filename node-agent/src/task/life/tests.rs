@@ -20,6 +20,7 @@ fn life(restart: RestartPolicy, deadline: Option<i64>) -> Life {
         name: "t".to_owned(),
         uid: "u".to_owned(),
         spec,
+        executor_uid: None,
         run: 0,
         restarts: 0,
         restarts_in_a_row: 0,

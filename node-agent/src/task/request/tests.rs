@@ -38,6 +38,10 @@ fn command_and_arguments_are_joined_as_in_kubernetes() {
     assert!(arguments(&container(&[], &["a"]), None).is_err());
 }
 
+fn own() -> Vec<(String, String)> {
+    vec![("MESETA_TASK".to_owned(), "t".to_owned())]
+}
+
 #[test]
 fn the_task_has_the_last_word_on_its_environment() {
     let account = Account { uid: 1, gid: 1, home: "/home/x".to_owned() };
@@ -46,7 +50,7 @@ fn the_task_has_the_last_word_on_its_environment() {
     container.env = vec![set("B", "task"), set("HOME", "/h"), set("B", "again")];
     let mut image = image(&[], &[]);
     image.env = Some(texts(&["PATH=/bin", "A=1=2", "B=image", "broken", "=x", "N=a\0b"]));
-    let found = environment(&container, Some(&image), &account, "t", "t");
+    let found = environment(&container, Some(&image), &account, &own(), "t");
     let expected = [
         ("PATH", "/bin"),
         ("HOME", "/h"),
@@ -59,7 +63,7 @@ fn the_task_has_the_last_word_on_its_environment() {
     let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(found, expected);
 
-    let on_host = environment(&Container::default(), None, &account, "t", "t");
+    let on_host = environment(&Container::default(), None, &account, &own(), "t");
     assert!(on_host.contains(&("TMPDIR".to_owned(), SANDBOX_MOUNT.to_owned())));
 }
 

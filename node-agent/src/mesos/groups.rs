@@ -1,0 +1,97 @@
+//! Task groups that are not complete yet: an executor is given a group as a whole. Pure.
+//!
+//! **Invariant:** a group is complete once, or broken, and then for good.
+
+use std::collections::{BTreeMap, HashMap};
+
+use meseta_mesos_agent::Launch;
+
+/// Which group: uid of the executor's record, and the group's id.
+pub(crate) type Key = (String, String);
+
+/// Groups of which some tasks are here.
+#[derive(Debug, Default)]
+pub(crate) struct Groups(HashMap<Key, Group>);
+
+#[derive(Debug)]
+enum Group {
+    /// The tasks that are here, by position.
+    Waiting(BTreeMap<i64, Launch>),
+    /// One of its tasks will not come.
+    Broken,
+}
+
+/// What a task finds that joins its group.
+#[derive(Debug)]
+pub(crate) enum Joined {
+    /// It was the last: all of them, in order.
+    Complete(Vec<Launch>),
+    /// Others are to come.
+    Waiting,
+    /// One of the others will not come.
+    Broken,
+}
+
+impl Groups {
+    /// Adds a task at its position to a group of `size`; a repeat changes nothing.
+    pub(crate) fn join(&mut self, key: &Key, size: i64, index: i64, launch: Launch) -> Joined {
+        let group = self.0.entry(key.clone()).or_insert_with(|| Group::Waiting(BTreeMap::new()));
+        let Group::Waiting(members) = group else { return Joined::Broken };
+        members.insert(index, launch);
+        if i64::try_from(members.len()).unwrap_or(i64::MAX) < size {
+            return Joined::Waiting;
+        }
+        let complete = std::mem::take(members).into_values().collect();
+        self.0.remove(key);
+        Joined::Complete(complete)
+    }
+
+    /// The group will not be complete; uids of its tasks that waited.
+    pub(crate) fn break_up(&mut self, key: &Key) -> Vec<String> {
+        match self.0.insert(key.clone(), Group::Broken) {
+            Some(Group::Waiting(members)) => members.into_values().map(|task| task.uid).collect(),
+            Some(Group::Broken) | None => Vec::new(),
+        }
+    }
+
+    /// The executor is gone, and its groups with it.
+    pub(crate) fn forget(&mut self, executor: &str) {
+        self.0.retain(|(of, _), _| of != executor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use meseta_mesos_agent::Progress;
+    use meseta_mesos_wire::v1::TaskInfo;
+
+    use super::*;
+
+    fn launch(uid: &str) -> Launch {
+        Launch { uid: uid.to_owned(), task: TaskInfo::default(), progress: Progress::New }
+    }
+
+    #[test]
+    fn a_group_is_complete_when_its_last_task_joins() {
+        let mut groups = Groups::default();
+        let key = ("e".to_owned(), "g".to_owned());
+        assert!(matches!(groups.join(&key, 2, 1, launch("b")), Joined::Waiting));
+        assert!(matches!(groups.join(&key, 2, 1, launch("b")), Joined::Waiting));
+        let Joined::Complete(all) = groups.join(&key, 2, 0, launch("a")) else { panic!() };
+        let uids: Vec<_> = all.iter().map(|launch| launch.uid.as_str()).collect();
+        assert_eq!(uids, ["a", "b"]);
+        assert!(groups.0.is_empty());
+    }
+
+    #[test]
+    fn a_broken_group_stays_broken_while_its_executor_lives() {
+        let mut groups = Groups::default();
+        let key = ("e".to_owned(), "g".to_owned());
+        groups.join(&key, 3, 0, launch("a"));
+        assert_eq!(groups.break_up(&key), ["a"]);
+        assert!(matches!(groups.join(&key, 3, 1, launch("b")), Joined::Broken));
+        assert!(groups.break_up(&key).is_empty());
+        groups.forget("e");
+        assert!(groups.0.is_empty());
+    }
+}

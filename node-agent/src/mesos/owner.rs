@@ -1,0 +1,404 @@
+//! Owns a task that an executor runs: gives it to the executor, has it killed, tells its end where the
+//! executor does not, and keeps its record as its journal says.
+//!
+//! Level, not edge: each pass looks at record, journal and executor, does what follows, and waits
+//! until one of them has changed. An owner that is dropped anywhere is the same as an agent that was
+//! killed there: what was kept is in the journal.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use meseta_crds::task::{MesosStatus, reason};
+use meseta_crds::{Task, TaskState};
+use meseta_mesos_agent::{Killed, Progress, Refused};
+use meseta_mesos_wire::v1::{DurationInfo, KillPolicy};
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
+
+use super::groups::Joined;
+use super::inner::{self, Early, End, Seen, Step, tell};
+use super::journal::{Entry, Journal};
+use super::registry::{Executor, Inner};
+use super::status;
+use crate::checkpoint::{Accepted, Outcome, StopCause};
+use crate::node::{Node, blocking, unix_millis};
+use crate::report::{self, Backoff, Mirror, Record, TRANSITION_MILLIS, View};
+use crate::task::conclude::ORPHAN_KEPT;
+use crate::task::run::chain;
+
+/// How long a task waits for the others of its group. Their records are made together.
+const GROUP_PATIENCE: Duration = Duration::from_secs(60);
+/// Time between two looks at what nothing tells of: an executor that is not here yet, a record that
+/// is missing.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// The step of an end that the agent tells in the executor's place.
+const ENDED: &str = "ended";
+
+struct Owner<'a> {
+    node: &'a Arc<Node>,
+    accepted: &'a Accepted,
+    task: &'a Arc<Inner>,
+    /// When it began, in milliseconds since 1970.
+    begun: i64,
+    /// When the others of its group are not waited for any more.
+    group_due: Instant,
+    backoff: Backoff,
+}
+
+/// What a pass leads to.
+enum Next {
+    /// Another one, at once.
+    Again,
+    /// Another one after this time, or when something has changed.
+    Wait(Option<Duration>),
+    /// The task is over and told, or nobody is there to be told.
+    Over(Outcome),
+}
+
+/// Owns a task inside an executor until it is over and its record says so; `over` is called as soon as
+/// it is over. How it ended.
+///
+/// Dropping the future stops nothing that runs; another owner can adopt the task.
+///
+/// # Errors
+/// The agent's directory cannot be read.
+pub(crate) async fn own(
+    node: &Arc<Node>,
+    accepted: &Accepted,
+    task: &Arc<Inner>,
+    mirror: &mut Mirror,
+    over: impl Fn(),
+) -> io::Result<Outcome> {
+    node.mesos.until_recovered().await;
+    let mut owner = Owner {
+        node,
+        accepted,
+        task,
+        begun: unix_millis(),
+        group_due: Instant::now() + GROUP_PATIENCE,
+        backoff: Backoff::default(),
+    };
+    loop {
+        let record = mirror.current();
+        let look_again = owner.act(&record).await?;
+        let pause = match owner.report(&record, mirror, &over).await {
+            Next::Again => continue,
+            Next::Wait(None) => look_again.then_some(LOOK_INTERVAL),
+            Next::Wait(pause) => pause,
+            Next::Over(outcome) => {
+                if let Some(executors) = node.mesos.executors() {
+                    executors.ended(&task.executor, &task.uid);
+                }
+                return Ok(outcome);
+            }
+        };
+        let pause = async {
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = pause => {}
+            () = mirror.changed() => {}
+            () = task.changed.notified() => {}
+        }
+    }
+}
+
+impl Owner<'_> {
+    /// Does what follows for a task that is not over. Whether to look again though nothing tells.
+    async fn act(&mut self, record: &Record) -> io::Result<bool> {
+        loop {
+            let mut journal = self.journal().await;
+            journal.observe(written(record));
+            if journal.is_over() {
+                return Ok(false);
+            }
+            let executor = self.node.mesos.registry.executor(&self.task.executor);
+            let executor = executor.as_deref();
+            match inner::next(&self.look(record, executor)?) {
+                Step::Wait => return Ok(executor.is_none()),
+                Step::Launch => {
+                    let progress = journal.progress();
+                    drop(journal);
+                    if !self.launch(executor, progress) {
+                        return Ok(true);
+                    }
+                }
+                Step::Kill(grace_seconds) => {
+                    drop(journal);
+                    if !self.kill(grace_seconds) {
+                        return Ok(executor.is_none());
+                    }
+                }
+                Step::End(end) => {
+                    let kept = self.end(journal, executor, &end).await;
+                    if let Err(err) = &kept {
+                        let error = err as &dyn std::error::Error;
+                        tracing::warn!(error, uid = self.task.uid, "end not kept yet");
+                    }
+                    return Ok(kept.is_err());
+                }
+            }
+        }
+    }
+
+    fn look(&self, record: &Record, executor: Option<&Executor>) -> io::Result<Seen> {
+        let executor_ended = match executor {
+            Some(executor) => executor.fate.borrow().clone(),
+            None => self.end_of_executor()?,
+        };
+        let standing = executor.and_then(Executor::standing).unwrap_or_default();
+        Ok(Seen {
+            executor_ended,
+            lost: standing.lost.contains(&self.task.uid),
+            early: self.task.early(),
+            wish: wish(record),
+            launched: self.task.is_launched(),
+        })
+    }
+
+    /// How an executor ended that has no owner; `None` where it will have one again.
+    fn end_of_executor(&self) -> io::Result<Option<Outcome>> {
+        let directory = self.node.directory.task(&self.task.executor);
+        if directory.exists() {
+            return Ok(directory.read()?.outcome);
+        }
+        Ok(Some(Outcome {
+            state: TaskState::Failed,
+            reason: reason::EXECUTOR_TERMINATED.to_owned(),
+            message: "nothing of it is on the agent".to_owned(),
+            container: None,
+            ended_unix_millis: unix_millis(),
+        }))
+    }
+
+    /// Gives the task to the executor, with its group. Whether there is something to look at again.
+    fn launch(&self, executor: Option<&Executor>, progress: Progress) -> bool {
+        let registry = &self.node.mesos.registry;
+        let (Some(executors), Some(executor)) = (self.node.mesos.executors(), executor) else {
+            return false;
+        };
+        if executor.standing().is_none() {
+            // It may not subscribe yet; all are told when it may.
+            return false;
+        }
+        let mut launch = self.task.launch(progress);
+        if self.task.group.is_some() {
+            launch.task.executor = Some(executor.info.clone());
+        }
+        let launches = match registry.join_group(self.task, launch) {
+            Joined::Complete(launches) => launches,
+            Joined::Broken => {
+                registry.end_early(std::slice::from_ref(&self.task.uid), &Early::GroupBroken);
+                return true;
+            }
+            Joined::Waiting if Instant::now() >= self.group_due => {
+                self.break_group(&Early::GroupBroken);
+                return true;
+            }
+            Joined::Waiting => return false,
+        };
+        let uids: Vec<String> = launches.iter().map(|launch| launch.uid.clone()).collect();
+        let launched = match &self.task.group {
+            Some(_) => executors.launch_group(&executor.uid, launches),
+            None => launches.into_iter().try_for_each(|one| executors.launch(&executor.uid, one)),
+        };
+        match launched {
+            Ok(()) => {
+                for task in uids.iter().filter_map(|uid| registry.task(uid)) {
+                    task.set_launched();
+                }
+                false
+            }
+            // It has just ended: that is told.
+            Err(Refused::NoExecutor) => false,
+            Err(refused) => {
+                registry.end_early(&uids, &Early::Refused(refused));
+                true
+            }
+        }
+    }
+
+    /// Has the executor end the task. Whether there is something to look at again.
+    fn kill(&self, grace_seconds: Option<i64>) -> bool {
+        let Some(executors) = self.node.mesos.executors() else { return false };
+        let policy = grace_seconds.map(|seconds| KillPolicy {
+            grace_period: Some(DurationInfo { nanoseconds: seconds.saturating_mul(1_000_000_000) }),
+        });
+        match executors.kill(&self.task.executor, &self.task.uid, policy) {
+            Killed::BeforeHandover(uids) => {
+                self.node.mesos.registry.end_early(&uids, &Early::Killed);
+                true
+            }
+            Killed::Told | Killed::NotHere => false,
+        }
+    }
+
+    /// Keeps the end that the executor does not tell.
+    async fn end(
+        &self,
+        mut journal: OwnedMutexGuard<Journal>,
+        executor: Option<&Executor>,
+        end: &End,
+    ) -> io::Result<()> {
+        if let End::Early(early @ (Early::Killed | Early::GroupBroken), _) = end {
+            self.break_group(early);
+        }
+        let now = unix_millis();
+        let capabilities = executor.map(|executor| executor.capabilities).unwrap_or_default();
+        let spec = &self.accepted.spec;
+        let name = spec.executor_name.as_deref().unwrap_or_default();
+        let (state, why, said) = tell(end, name, capabilities, now);
+        let mesos = spec.mesos.clone().unwrap_or_default();
+        let entry = Entry {
+            update: status::update(&self.task.uid, &self.node.name, &mesos, ENDED, &said),
+            state,
+            reason: Some(why.to_owned()),
+            message: said.message,
+            at: now,
+        };
+        let node = Arc::clone(self.node);
+        let kept = blocking(move || {
+            let _in_hand = node;
+            journal.append(entry)
+        });
+        kept.await?;
+        if let Some(executors) = self.node.mesos.executors() {
+            executors.ended(&self.task.executor, &self.task.uid);
+        }
+        Ok(())
+    }
+
+    /// Brings the record to what the journal says.
+    async fn report(&mut self, record: &Record, mirror: &mut Mirror, over: &impl Fn()) -> Next {
+        let journal = self.journal().await;
+        let ended = journal.end().map(outcome);
+        let view = self.view(&journal, written(record));
+        drop(journal);
+        if let Some(outcome) = &ended {
+            over();
+            let directory = self.node.directory.task(&self.task.uid);
+            if directory.exists() {
+                // Its loss is made good by the journal.
+                drop(directory.write_outcome(outcome));
+            }
+        }
+        let now = unix_millis();
+        match (record, ended) {
+            (Record::Present(task), Some(outcome)) if report::is_terminal(task) => {
+                Next::Over(outcome)
+            }
+            (Record::Deleted(_), Some(outcome)) => Next::Over(outcome),
+            (Record::Missing, Some(outcome)) => {
+                let age = now.saturating_sub(outcome.ended_unix_millis);
+                let kept = i64::try_from(ORPHAN_KEPT.as_millis()).unwrap_or(i64::MAX);
+                if self.node.memory.absence_is_believed(now) || age >= kept {
+                    Next::Over(outcome)
+                } else {
+                    Next::Wait(Some(LOOK_INTERVAL))
+                }
+            }
+            (Record::Present(task), _) if !report::is_terminal(task) && !view.is_in(task) => {
+                self.write(task, mirror, &view, now).await
+            }
+            _ => Next::Wait(None),
+        }
+    }
+
+    async fn write(&mut self, task: &Task, mirror: &mut Mirror, view: &View, now: i64) -> Next {
+        let left = u64::try_from(view.due - now).unwrap_or(0);
+        if left > 0 {
+            return Next::Wait(Some(Duration::from_millis(left)));
+        }
+        match report::write_status(self.node, task, view).await {
+            Ok(task) => {
+                mirror.wrote(task);
+                self.backoff.reset();
+                Next::Again
+            }
+            Err(err) => {
+                tracing::debug!(error = chain(&err), task = task.metadata.name, "not reported");
+                if mirror.after(self.node, task, &err).await {
+                    Next::Again
+                } else {
+                    Next::Wait(Some(self.backoff.next()))
+                }
+            }
+        }
+    }
+
+    fn view(&self, journal: &Journal, written: Option<&MesosStatus>) -> View {
+        let window = journal.window(written);
+        let Some(last) = window.last else {
+            return View {
+                state: TaskState::Staging,
+                reason: None,
+                message: Some("waits for its executor".to_owned()),
+                container: None,
+                due: self.begun + TRANSITION_MILLIS,
+                updates: Some(window.updates),
+            };
+        };
+        View {
+            reason: last.reason.clone(),
+            message: last.message.as_deref().map(report::told),
+            updates: Some(window.updates),
+            ..View::of_outcome(&outcome(last))
+        }
+    }
+
+    /// The others of its group, if it has one, end for this too.
+    fn break_group(&self, early: &Early) {
+        if let Some((id, ..)) = &self.task.group {
+            let key = (self.task.executor.clone(), id.clone());
+            self.node.mesos.registry.break_group(&key, early);
+        }
+    }
+
+    async fn journal(&self) -> OwnedMutexGuard<Journal> {
+        Arc::clone(&self.task.journal).lock_owned().await
+    }
+}
+
+/// What the record says of the updates.
+fn written(record: &Record) -> Option<&MesosStatus> {
+    match record {
+        Record::Present(task) | Record::Deleted(task) => task.status.as_ref()?.mesos.as_ref(),
+        Record::Missing | Record::Unknown => None,
+    }
+}
+
+/// Why the record wants the task's end, and within how many seconds, if that was said.
+fn wish(record: &Record) -> Option<(StopCause, Option<i64>)> {
+    let (task, gone) = match record {
+        Record::Present(task) => (task, false),
+        Record::Deleted(task) => (task, true),
+        // Absence never kills.
+        Record::Missing | Record::Unknown => return None,
+    };
+    let grace_seconds = task.spec.kill.as_ref().and_then(|kill| kill.grace_period_seconds);
+    let cause = if !gone && report::is_terminal(task) {
+        StopCause::Superseded
+    } else if gone || report::is_deleting(task) {
+        StopCause::Deleted
+    } else if task.spec.kill.is_some() {
+        StopCause::Killed
+    } else {
+        return None;
+    };
+    Some((cause, grace_seconds))
+}
+
+/// The end of a task as others are told of it.
+fn outcome(end: &Entry) -> Outcome {
+    Outcome {
+        state: end.state,
+        reason: end.reason.clone().unwrap_or_default(),
+        message: end.message.clone().unwrap_or_default(),
+        container: None,
+        ended_unix_millis: end.at,
+    }
+}

@@ -1,0 +1,295 @@
+//! The executors and the tasks inside them that have an owner here, for all who have to do with both:
+//! their owners, and the executor API.
+//!
+//! ```text
+//!  owner of an executor ──► Executor: fate, standing, control group, what was granted ◄─┐
+//!  owner of a task      ──► Inner: journal, what happened to it ◄── executor API        │
+//!                             └──────────────────── uid of the executor ────────────────┘
+//! ```
+//!
+//! What is here is dropped with its owner; what must be known later is on the disk.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use meseta_mesos_agent::{Launch, Progress, Standing};
+use meseta_mesos_wire::v1::{ExecutorInfo, TaskInfo};
+use meseta_shim_api::Limits;
+use tokio::sync::{Notify, watch};
+
+use super::groups::{Groups, Joined, Key};
+use super::inner::Early;
+use super::journal::Journal;
+use super::messages::Messages;
+use super::status::Capabilities;
+use crate::cgroup::Cgroups;
+use crate::checkpoint::Outcome;
+
+/// Everything that owners and the executor API share.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    executors: Mutex<BTreeMap<String, Arc<Executor>>>,
+    tasks: Mutex<BTreeMap<String, Arc<Inner>>>,
+    groups: Mutex<Groups>,
+    pub(crate) messages: Messages,
+    pub(crate) cgroups: Cgroups,
+}
+
+/// An executor that has an owner.
+#[derive(Debug)]
+pub(crate) struct Executor {
+    pub(crate) uid: String,
+    pub(crate) name: String,
+    /// What the tasks of a group are sent with.
+    pub(crate) info: ExecutorInfo,
+    /// What its scheduler understands.
+    pub(crate) capabilities: Capabilities,
+    /// What its container may use without its tasks.
+    pub(crate) limits: Limits,
+    /// How its container ended, once it has.
+    pub(crate) fate: watch::Sender<Option<Outcome>>,
+    /// What the executor API says of it, once it may subscribe.
+    pub(crate) standing: watch::Sender<Option<watch::Receiver<Standing>>>,
+    group: Mutex<Option<PathBuf>>,
+    granted: Mutex<BTreeMap<String, Limits>>,
+}
+
+/// A task that an executor runs, and that has an owner.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) uid: String,
+    /// Uid of its executor.
+    pub(crate) executor: String,
+    /// What its executor is given.
+    pub(crate) info: TaskInfo,
+    /// Its group, its position, and the group's size.
+    pub(crate) group: Option<(String, i64, i64)>,
+    /// What it adds to what its executor may use.
+    pub(crate) limits: Limits,
+    pub(crate) journal: Arc<tokio::sync::Mutex<Journal>>,
+    /// Something happened to it.
+    pub(crate) changed: Notify,
+    early: Mutex<Option<Early>>,
+    launched: AtomicBool,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Registry {
+    pub(crate) fn new(cgroups: Cgroups) -> Self {
+        Self {
+            executors: Mutex::default(),
+            tasks: Mutex::default(),
+            groups: Mutex::default(),
+            messages: Messages::default(),
+            cgroups,
+        }
+    }
+
+    /// The executor of this uid, if it has an owner.
+    pub(crate) fn executor(&self, uid: &str) -> Option<Arc<Executor>> {
+        locked(&self.executors).get(uid).cloned()
+    }
+
+    /// The task of this uid, if it has an owner.
+    pub(crate) fn task(&self, uid: &str) -> Option<Arc<Inner>> {
+        locked(&self.tasks).get(uid).cloned()
+    }
+
+    /// All tasks that have an owner.
+    pub(crate) fn tasks(&self) -> Vec<Arc<Inner>> {
+        locked(&self.tasks).values().cloned().collect()
+    }
+
+    pub(crate) fn add_executor(self: &Arc<Self>, executor: Executor) -> ExecutorHold {
+        let executor = Arc::new(executor);
+        locked(&self.executors).insert(executor.uid.clone(), Arc::clone(&executor));
+        ExecutorHold { registry: Arc::clone(self), executor }
+    }
+
+    pub(crate) fn add_task(self: &Arc<Self>, task: Inner) -> InnerHold {
+        let task = Arc::new(task);
+        locked(&self.tasks).insert(task.uid.clone(), Arc::clone(&task));
+        InnerHold { registry: Arc::clone(self), task }
+    }
+
+    /// Adds a task to its group.
+    pub(crate) fn join_group(&self, task: &Inner, launch: Launch) -> Joined {
+        match &task.group {
+            Some((id, index, size)) => {
+                let key = (task.executor.clone(), id.clone());
+                locked(&self.groups).join(&key, *size, *index, launch)
+            }
+            None => Joined::Complete(vec![launch]),
+        }
+    }
+
+    /// The group will not be complete: for this, its tasks end that wait for the others.
+    pub(crate) fn break_group(&self, key: &Key, early: &Early) {
+        let waiting = locked(&self.groups).break_up(key);
+        self.end_early(&waiting, early);
+    }
+
+    /// Something happened to an executor that its tasks may have to look at.
+    pub(crate) fn notify_tasks_of(&self, executor: &str) {
+        for task in locked(&self.tasks).values().filter(|task| task.executor == executor) {
+            task.changed.notify_one();
+        }
+    }
+
+    /// These tasks are never handed over, for this.
+    pub(crate) fn end_early(&self, uids: &[String], early: &Early) {
+        for task in uids.iter().filter_map(|uid| self.task(uid)) {
+            locked(&task.early).get_or_insert_with(|| early.clone());
+            task.changed.notify_one();
+        }
+    }
+}
+
+impl Executor {
+    pub(crate) fn new(
+        uid: String,
+        name: String,
+        info: ExecutorInfo,
+        capabilities: Capabilities,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            uid,
+            name,
+            info,
+            capabilities,
+            limits,
+            fate: watch::Sender::new(None),
+            standing: watch::Sender::new(None),
+            group: Mutex::default(),
+            granted: Mutex::default(),
+        }
+    }
+
+    /// The control group of its container is, or will be, this.
+    pub(crate) fn runs_in(&self, group: PathBuf) {
+        *locked(&self.group) = Some(group);
+    }
+
+    /// The control group of its container.
+    pub(crate) fn group(&self) -> Option<PathBuf> {
+        locked(&self.group).clone()
+    }
+
+    /// A task is handed over: what the container may use from now on.
+    pub(crate) fn grant(&self, task: &Inner) -> Limits {
+        let mut granted = locked(&self.granted);
+        granted.insert(task.uid.clone(), task.limits.clone());
+        granted.values().fold(self.limits.clone(), |sum, limits| sum_of(&sum, limits))
+    }
+}
+
+/// What two may use together; no limit where the first has none. The executor says whether there is
+/// one: its tasks only add to it.
+fn sum_of(executor: &Limits, task: &Limits) -> Limits {
+    let sum =
+        |of: Option<u64>, more: Option<u64>| of.map(|of| of.saturating_add(more.unwrap_or(0)));
+    Limits {
+        cpu_share_millis: executor.cpu_share_millis.saturating_add(task.cpu_share_millis),
+        cpu_limit_millis: executor.cpu_limit_millis,
+        memory_bytes: sum(executor.memory_bytes, task.memory_bytes),
+        pids: sum(executor.pids, task.pids),
+    }
+}
+
+impl Inner {
+    pub(crate) fn new(
+        uid: String,
+        executor: String,
+        info: TaskInfo,
+        group: Option<(String, i64, i64)>,
+        limits: Limits,
+        journal: Journal,
+    ) -> Self {
+        Self {
+            uid,
+            executor,
+            info,
+            group,
+            limits,
+            journal: Arc::new(tokio::sync::Mutex::new(journal)),
+            changed: Notify::new(),
+            early: Mutex::default(),
+            launched: AtomicBool::new(false),
+        }
+    }
+
+    /// What the executor API is given.
+    pub(crate) fn launch(&self, progress: Progress) -> Launch {
+        Launch { uid: self.uid.clone(), task: self.info.clone(), progress }
+    }
+
+    /// What ended it before it was handed over, if something did.
+    pub(crate) fn early(&self) -> Option<Early> {
+        locked(&self.early).clone()
+    }
+
+    /// Whether the executor API has it, or its group has.
+    pub(crate) fn is_launched(&self) -> bool {
+        self.launched.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_launched(&self) {
+        self.launched.store(true, Ordering::Release);
+    }
+}
+
+/// An executor is registered until this is dropped.
+#[derive(Debug)]
+pub(crate) struct ExecutorHold {
+    registry: Arc<Registry>,
+    pub(crate) executor: Arc<Executor>,
+}
+
+impl Drop for ExecutorHold {
+    fn drop(&mut self) {
+        locked(&self.registry.executors).remove(&self.executor.uid);
+        locked(&self.registry.groups).forget(&self.executor.uid);
+    }
+}
+
+/// A task is registered until this is dropped.
+#[derive(Debug)]
+pub(crate) struct InnerHold {
+    registry: Arc<Registry>,
+    pub(crate) task: Arc<Inner>,
+}
+
+impl Drop for InnerHold {
+    fn drop(&mut self) {
+        locked(&self.registry.tasks).remove(&self.task.uid);
+        if let Some(executor) = self.registry.executor(&self.task.executor) {
+            locked(&executor.granted).remove(&self.task.uid);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tasks_are_granted_adds_to_the_limits_there_are() {
+        let limits = |memory: Option<u64>, pids: Option<u64>| Limits {
+            cpu_share_millis: 100,
+            cpu_limit_millis: None,
+            memory_bytes: memory,
+            pids,
+        };
+        assert_eq!(
+            sum_of(&limits(Some(1), Some(2)), &limits(Some(10), None)),
+            Limits { cpu_share_millis: 200, ..limits(Some(11), Some(2)) }
+        );
+        assert_eq!(sum_of(&limits(None, None), &limits(Some(10), Some(1))).memory_bytes, None);
+    }
+}
