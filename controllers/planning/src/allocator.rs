@@ -40,6 +40,7 @@
 
 mod agents;
 mod amounts;
+mod bits;
 mod cycle;
 mod explain;
 mod fair_share;
@@ -49,11 +50,14 @@ mod offering;
 mod offers;
 mod parcels;
 mod queue;
+mod reclaim;
 mod refusals;
 mod room;
 mod rows;
 mod seats;
 mod shapes;
+mod shelves;
+mod stance;
 mod tasks;
 mod volumes;
 
@@ -71,7 +75,7 @@ pub use self::rows::{
     AcceptError, AgentRow, Decisions, Offer, OfferId, Placement, RoleRow, RoleShare, SeatKey,
     TaskKey, TaskRow,
 };
-use self::seats::Seats;
+use self::seats::{SeatId, Seats};
 use self::shapes::Shapes;
 use self::tasks::Entry;
 use self::volumes::Volumes;
@@ -90,8 +94,12 @@ pub struct Allocator {
     seats: Seats,
     offers: Offers,
     refusals: Refusals,
+    /// Offers of this cycle.
+    made: BTreeMap<(SeatId, AgentId), OfferId>,
     /// Offers that were taken back and of which nobody was told yet.
-    rescinded: Vec<OfferId>,
+    rescinded: BTreeMap<OfferId, SeatId>,
+    /// Whether something has happened since it was last looked for offers to be taken back.
+    stirred: bool,
     /// The time of the last cycle, in milliseconds.
     now: i64,
 }
@@ -117,7 +125,9 @@ impl Allocator {
             seats: Seats::default(),
             offers: Offers::default(),
             refusals: Refusals::default(),
-            rescinded: Vec::new(),
+            made: BTreeMap::new(),
+            rescinded: BTreeMap::new(),
+            stirred: false,
             now: i64::MIN,
         }
     }
@@ -139,10 +149,8 @@ impl Allocator {
         let attributes = facts.as_ref().map(|facts| facts.attributes.clone());
         let (changed, dropped) = self.agents.set_facts(name, facts);
         let former_attributes = dropped.as_ref().map(|facts| &facts.attributes);
-        if let Some(agent) = changed {
-            if former_attributes != attributes.as_ref() {
-                self.forget_refusals(agent);
-            }
+        if let Some(agent) = changed.filter(|_| former_attributes != attributes.as_ref()) {
+            self.forget_refusals(agent);
         }
         let former = dropped.map(|facts| facts.capacity).unwrap_or_default();
         if let Some(agent) = changed {
@@ -153,15 +161,18 @@ impl Allocator {
         self.resources.release_amounts(&former);
     }
 
-    /// Takes in a role as it is now. Roles that nobody has said anything about have weight 1 and no
-    /// limits.
+    /// Takes in a role as it is now. Roles that nobody has said anything about have weight 1,
+    /// no limits and no guarantees.
     pub fn upsert_role(&mut self, row: RoleRow) {
-        let RoleRow { path, weight, limits, guarantees: _ } = row;
-        let limits = limits.iter().map(|(name, limit)| {
-            (self.resources.acquire(name), amounts::thousandths(limit, Unreadable::Zero))
+        let RoleRow { path, weight, limits, guarantees } = row;
+        let [limits, guarantees] = [limits, guarantees].map(|list| {
+            let amounts = list.iter().map(|(name, amount)| {
+                (self.resources.acquire(name), amounts::thousandths(amount, Unreadable::Zero))
+            });
+            amounts.collect::<Vec<(ResourceId, i128)>>()
         });
-        let limits: Vec<(ResourceId, i128)> = limits.collect();
-        let former = self.tree.declare(&path, weight, limits);
+        self.stirred = true;
+        let former = self.tree.declare(&path, weight, limits, guarantees);
         self.release_limits(former);
     }
 

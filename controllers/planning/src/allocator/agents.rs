@@ -19,6 +19,7 @@ use slab::Slab;
 use super::amounts::Amounts;
 use super::filter;
 use super::room::{AgentId, Contestants, Room};
+use super::shelves::Shelves;
 
 /// How many tasks an agent is built for (design, section 7).
 const TASKS_PER_AGENT: u64 = 110;
@@ -31,6 +32,9 @@ pub(super) struct Agents {
     contestants: Entries,
     by_name: BTreeMap<Arc<str>, AgentId>,
     room: Room,
+    shelves: Shelves,
+    /// What is free on all agents of which something can be offered.
+    spare: Amounts,
     /// Grows with every change of what an agent has or holds.
     version: u64,
 }
@@ -54,6 +58,8 @@ pub(super) struct Agent {
     users: usize,
     /// How empty it is; from `free` and `tasks`.
     emptiness: i128,
+    /// What it adds to what is free on all.
+    spared: Amounts,
 }
 
 /// What the row of an agent says.
@@ -87,11 +93,6 @@ impl Agent {
                 && facts.capacity.covers(needs)
                 && filter::matches(constraints, &self.name, &facts.attributes)
         })
-    }
-
-    /// Whether a task can be placed here now.
-    pub(super) fn fits(&self, needs: &Amounts, constraints: &[Constraint]) -> bool {
-        self.free.covers(needs) && self.suits(needs, constraints)
     }
 
     /// Whether it takes something new and holds no more than it has.
@@ -208,9 +209,14 @@ impl Agents {
         self.contestants.0.get(id)
     }
 
-    /// Those that take something new, in any order that does not change from run to run.
-    pub(super) fn open(&self) -> impl Iterator<Item = AgentId> {
-        self.contestants.0.iter().filter(|(_, agent)| agent.is_sound()).map(|(id, _)| id)
+    /// Those of which something can be offered.
+    pub(super) fn shelves(&self) -> &Shelves {
+        &self.shelves
+    }
+
+    /// What is free on all of these.
+    pub(super) fn spare(&self) -> &Amounts {
+        &self.spare
     }
 
     /// Those that have a row.
@@ -221,7 +227,7 @@ impl Agents {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
+        self.by_name.is_empty() && self.spare.is_empty()
     }
 
     pub(super) fn version(&self) -> u64 {
@@ -238,6 +244,7 @@ impl Agents {
             tasks: 0,
             users: 0,
             emptiness: 0,
+            spared: Amounts::default(),
         });
         self.by_name.insert(name, id);
         id
@@ -249,6 +256,15 @@ impl Agents {
         agent.recount();
         let takes_tasks = agent.facts.as_ref().is_some_and(|facts| facts.schedulable);
         self.room.update(id, takes_tasks, &self.contestants);
+        let agent = &mut self.contestants.0[id];
+        let offerable = takes_tasks && agent.is_sound() && !agent.free.is_empty();
+        self.shelves.put(id, offerable.then_some(agent.emptiness), ONE);
+        self.spare.subtract(&agent.spared);
+        agent.spared.clear();
+        if offerable {
+            agent.spared.add(&agent.free);
+            self.spare.add(&agent.spared);
+        }
     }
 
     fn forget_if_unused(&mut self, id: AgentId) {

@@ -13,11 +13,24 @@ use slab::Slab;
 /// Position of a resource in [`Amounts`].
 pub(super) type ResourceId = usize;
 
+/// Resources whose numbers are always the same.
+const PINNED: [&str; 2] = ["cpu", "memory"];
+/// Thousandths of a cpu.
+pub(super) const CPU: ResourceId = 0;
+/// Thousandths of a byte.
+pub(super) const MEMORY: ResourceId = 1;
+
 /// An amount of each resource; what is not mentioned is zero.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Amounts(Vec<i128>);
 
 impl Amounts {
+    pub(super) fn of<const N: usize>(amounts: [(ResourceId, i128); N]) -> Self {
+        let mut all = Self::default();
+        amounts.into_iter().for_each(|(id, amount)| all.set(id, amount));
+        all
+    }
+
     pub(super) fn get(&self, id: ResourceId) -> i128 {
         self.0.get(id).copied().unwrap_or_default()
     }
@@ -92,7 +105,7 @@ pub(super) enum Unreadable {
 }
 
 /// The numbers of the resources that somebody names.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Resources {
     ids: BTreeMap<Arc<str>, ResourceId>,
     names: Slab<Name>,
@@ -103,6 +116,16 @@ struct Name {
     text: Arc<str>,
     /// How many times it is named.
     users: usize,
+}
+
+impl Default for Resources {
+    fn default() -> Self {
+        let mut resources = Self { ids: BTreeMap::new(), names: Slab::new() };
+        PINNED.iter().for_each(|name| {
+            resources.acquire(name);
+        });
+        resources
+    }
 }
 
 impl Resources {
@@ -160,7 +183,7 @@ impl Resources {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.names.len() == PINNED.len() && self.names.iter().all(|(_, name)| name.users == 1)
     }
 
     /// As people write it, without zeros.
@@ -189,5 +212,15 @@ pub(super) fn quantity(name: &str, thousandths: i128) -> Quantity {
     match name {
         "memory" | "disk" => Quantity::from_bytes(saturated(thousandths / 1000)),
         _ => Quantity::from_millis(saturated(thousandths)),
+    }
+}
+
+/// How finely `name` is divided among schedulers, in thousandths: hundredths of a cpu, mebibytes,
+/// and whole ones of what nobody divides.
+pub(super) fn grain(name: &str) -> i128 {
+    match name {
+        "cpu" => 10,
+        "memory" | "disk" => 1000 << 20,
+        _ => 1000,
     }
 }

@@ -8,6 +8,7 @@ use super::Allocator;
 use super::fair_share::{TaskTurn, Turn};
 use super::room::AgentId;
 use super::rows::{Decisions, Placement, TaskKey};
+use super::seats::Stance;
 use super::shapes::{Candidates, Shape, ShapeId};
 use super::tasks::Entry;
 use super::volumes::Pin;
@@ -21,19 +22,27 @@ impl Allocator {
     pub fn decide(&mut self, now: i64, room: usize) -> Decisions {
         self.pass_time(now);
         for seat in self.tree.refresh() {
-            self.relieve_seat(seat);
+            self.set_stance(seat, Stance::Standing);
         }
-        self.offer_grown();
-        let mut decisions = Decisions::default();
-        while let Some(turn) = self.tree.next() {
-            match turn {
-                Turn::Seat(seat) => decisions.offers.extend(self.make_offer(seat)),
-                Turn::Task(_) if decisions.placements.len() >= room => break,
-                Turn::Task(turn) => decisions.placements.extend(self.place_first(&turn)),
+        self.tell_of_growth();
+        let last_offer = self.offers.last();
+        let mut placements = Vec::new();
+        loop {
+            match self.tree.next() {
+                Some(Turn::Seat(seat)) => self.make_offer(seat),
+                Some(Turn::Task(_)) if placements.len() >= room => break,
+                Some(Turn::Task(turn)) => placements.extend(self.place_first(&turn)),
+                None if std::mem::take(&mut self.stirred) && self.reclaim() => {
+                    self.tell_of_growth();
+                }
+                None => break,
             }
+            self.stirred = true;
         }
-        decisions.rescinded = std::mem::take(&mut self.rescinded);
-        decisions
+        let rescinded = std::mem::take(&mut self.rescinded).into_keys();
+        // What was offered and taken back in this cycle was never there.
+        let rescinded = rescinded.filter(|id| *id <= last_offer).collect();
+        Decisions { placements, offers: self.take_made(), rescinded }
     }
 
     /// Places the task whose turn it is, if it can be.
@@ -51,13 +60,14 @@ impl Allocator {
         Some(self.assign(turn, agent))
     }
 
-    /// Lets the shapes that fitted nowhere hear of agents that have grown.
-    fn offer_grown(&mut self) {
+    /// Lets the shapes and seats that had nowhere to go hear of agents that have grown.
+    fn tell_of_growth(&mut self) {
         let grown = std::mem::take(&mut self.grown);
         if grown.is_empty() {
             return;
         }
-        self.wake_seats();
+        self.stirred = true;
+        self.wake_seats(grown.iter().copied());
         let narrowed: Vec<ShapeId> = self.shapes.narrowed().collect();
         for id in narrowed {
             let mut opened = false;
@@ -74,13 +84,20 @@ impl Allocator {
 
     /// Whether a task of the shape can be placed on the agent now.
     fn fits(&self, shape: &Shape, agent: AgentId) -> bool {
+        self.suits(shape, agent)
+            && self.agents.get(agent).is_some_and(|found| found.free.covers(&shape.needs))
+    }
+
+    /// Whether it could be if there was room.
+    pub(super) fn suits(&self, shape: &Shape, agent: AgentId) -> bool {
         let pinned_elsewhere = match self.volumes.pin(shape.volumes()) {
             Pin::Free => false,
             Pin::To(_, pinned) => pinned != agent,
             Pin::Split(..) => true,
         };
         let found = self.agents.get(agent);
-        !pinned_elsewhere && found.is_some_and(|found| found.fits(&shape.needs, &shape.constraints))
+        !pinned_elsewhere
+            && found.is_some_and(|found| found.suits(&shape.needs, &shape.constraints))
     }
 
     /// The best agent for a task of the shape.

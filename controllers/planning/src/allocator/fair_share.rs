@@ -18,15 +18,26 @@
 //! of higher priority goes before any share. A node stands in its parent's order only while a task
 //! beneath it can be tried, so idle frameworks cost nothing; a placement moves one node per level.
 //!
+//! A scheduler that wants offers stands beside the waiting tasks of its framework, and its turn comes
+//! by the same shares; what it is offered counts as held. How much it is offered at once is its
+//! entitlement ([`Tree::entitlement`]), so that one turn does not take what others are about to get.
+//!
+//! A role that holds less than its guarantee goes before all others, and so do its parents.
+//!
 //! Shares are integers in fixed point, so that equal input gives equal order on every machine. When
 //! the cluster's total changes, all standing nodes are ordered anew before the next turn.
 
+mod allowance;
+mod entitlement;
+mod guarantees;
 mod tree;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+pub(super) use self::allowance::Allowance;
+pub(super) use self::entitlement::Entitlement;
 pub(super) use self::tree::{NodeId, Tree};
 use super::amounts::{Amounts, ResourceId};
 use super::queue::{Order, Queue};
@@ -70,9 +81,20 @@ pub(super) enum Limited {
 /// Where a node stands among its siblings; the least goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
+    /// Whether the role has a guarantee that it does not use yet, or one beneath that stands has.
+    guaranteed: Reverse<bool>,
     /// Of the first task to be tried; the same for all roles.
     priority: Reverse<i32>,
     weighted_share: u128,
+}
+
+/// How a node stands in its parent's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stand {
+    rank: Rank,
+    /// Dominant share, not weighted.
+    share: u128,
+    weight: u128,
 }
 
 /// An entry of a node's order.
@@ -85,19 +107,23 @@ pub(super) struct Node {
     name: Arc<str>,
     weight: u128,
     pub(super) limits: Vec<(ResourceId, i128)>,
+    guarantees: Vec<(ResourceId, i128)>,
     /// Whether an operator has said something about it.
     declared: bool,
     children: BTreeMap<Arc<str>, NodeId>,
     /// Tasks that count on it, if it is a framework.
     users: usize,
-    /// What is held by tasks beneath.
+    /// What is held by tasks beneath, and offered.
     pub(super) held: Amounts,
     /// Tasks beneath that wait.
     pub(super) pending: usize,
-    /// Children with a task that can be tried.
+    /// Children with a task that can be tried, or a seat.
     order: BTreeSet<Standing>,
-    /// Where it stands in its parent's order, if it does.
-    standing: Option<Rank>,
+    /// Sums over `order`: shares and weights.
+    standing_share: u128,
+    standing_weight: u128,
+    /// How it stands in its parent's order, if it does.
+    standing: Option<Stand>,
     /// What waits until this node holds less.
     limited: BTreeSet<Limited>,
     /// Waiting tasks, if it is a framework.
@@ -113,12 +139,15 @@ impl Node {
             name,
             weight: 1,
             limits: Vec::new(),
+            guarantees: Vec::new(),
             declared: false,
             children: BTreeMap::new(),
             users: 0,
             held: Amounts::default(),
             pending: 0,
             order: BTreeSet::new(),
+            standing_share: 0,
+            standing_weight: 0,
             standing: None,
             limited: BTreeSet::new(),
             queue: Queue::default(),
@@ -126,8 +155,8 @@ impl Node {
         }
     }
 
-    /// Where it should stand among its siblings: nowhere without a task to be tried.
-    fn rank(&self, total: &Amounts) -> Option<Rank> {
+    /// How it should stand among its siblings: not at all without a task to be tried or a seat.
+    fn stand(&self, total: &Amounts) -> Option<Stand> {
         let beneath = self.seat.is_some() || !self.order.is_empty();
         let priority = match (self.queue.first(), beneath) {
             (Some((order, _)), false) => order.priority,
@@ -135,8 +164,17 @@ impl Node {
             (None, true) => SEAT_PRIORITY,
             (None, false) => return None,
         };
-        let share = dominant_share(&self.held, total);
-        Some(Rank { priority, weighted_share: share * WEIGHT_SCALE / self.weight })
+        let beneath = self.order.first().is_some_and(|(rank, ..)| rank.guaranteed.0);
+        let guaranteed = Reverse(beneath || self.is_below_guarantee());
+        let (share, weight) = (dominant_share(&self.held, total), self.weight);
+        let weighted_share = share * WEIGHT_SCALE / weight;
+        Some(Stand { rank: Rank { guaranteed, priority, weighted_share }, share, weight })
+    }
+
+    /// Whether it has a guarantee of which it does not use all of anything yet.
+    fn is_below_guarantee(&self) -> bool {
+        let below = |(id, amount): &(ResourceId, i128)| self.held.get(*id) < *amount;
+        !self.guarantees.is_empty() && self.guarantees.iter().all(below)
     }
 
     /// Whether holding `needs` as well would exceed a limit.

@@ -18,24 +18,26 @@ impl Allocator {
             Some(id) => id,
             None => {
                 let node = self.tree.acquire(&key.role, &framework_name(&key.framework));
-                self.seats.insert(Seat::new(key, node))
+                self.seats.insert(Seat::new(key, node, &mut self.resources))
             }
         };
         self.seats.get_mut(id).suppressed = suppressed;
         self.refusals.clear_seat(id, &mut self.resources);
-        self.set_stance(id, if suppressed { Stance::Closed } else { Stance::Standing });
+        self.set_stance(id, if suppressed { Stance::Closed(None) } else { Stance::Standing });
     }
 
     /// Takes in that a scheduler is gone, or has left the role. Its offers go back, silently.
     pub fn remove_seat(&mut self, key: &SeatKey) {
         let Some(id) = self.seats.find(key) else { return };
-        self.set_stance(id, Stance::Closed);
+        self.set_stance(id, Stance::Closed(None));
         for offer in self.seats.get(id).offers.clone() {
             self.withdraw(offer);
         }
+        self.rescinded.retain(|_, seat| *seat != id);
         self.refusals.clear_seat(id, &mut self.resources);
         let seat = self.seats.remove(id);
         self.tree.release(seat.node);
+        self.resources.release_amounts(&seat.unit);
     }
 
     /// The scheduler wants offers, and forgets what it has refused.
@@ -77,16 +79,24 @@ impl Allocator {
     ) -> Result<(), AcceptError> {
         let (offer, mut left) = self.sum(offers)?;
         self.check_launch(&offer, &tasks)?;
-        let needs = self.needs(&tasks);
-        let fits = left.covers(&needs);
-        left.subtract(&needs);
-        if !fits {
-            return Err(AcceptError::TooMuch);
+        for task in &tasks {
+            let needs = self.resources.acquire_amounts(&task.resources, Unreadable::Unbounded);
+            let fits = left.covers(&needs);
+            left.subtract(&needs);
+            self.resources.release_amounts(&needs);
+            if !fits {
+                return Err(AcceptError::TooMuch);
+            }
         }
         self.seats.get_mut(offer.seat).answered();
         self.refuse(&offer, left, filter_until);
         for task in tasks {
-            self.launch(task, offer.agent);
+            let shape = self.launch(task, offer.agent);
+            let needs = &self.shapes.get(shape).needs;
+            if self.seats.get_mut(offer.seat).learn(needs, &mut self.resources) {
+                self.refusals.clear_bars(offer.seat);
+                self.set_stance(offer.seat, Stance::Standing);
+            }
         }
         for id in offers {
             self.withdraw(*id);
@@ -135,17 +145,6 @@ impl Allocator {
         Ok(())
     }
 
-    /// What all the tasks need together.
-    fn needs(&mut self, tasks: &[TaskRow]) -> Amounts {
-        let mut sum = Amounts::default();
-        for task in tasks {
-            let needs = self.resources.acquire_amounts(&task.resources, Unreadable::Unbounded);
-            sum.add(&needs);
-            self.resources.release_amounts(&needs);
-        }
-        sum
-    }
-
     /// Ends an offer; its room is free.
     pub(super) fn withdraw(&mut self, id: OfferId) {
         let Some(offer) = self.offers.remove(id) else { return };
@@ -160,8 +159,10 @@ impl Allocator {
 
     /// Ends an offer and lets the scheduler be told.
     pub(super) fn rescind(&mut self, id: OfferId) {
+        if let Some(live) = self.offers.get(id) {
+            self.rescinded.insert(id, live.seat);
+        }
         self.withdraw(id);
-        self.rescinded.push(id);
     }
 
     /// Takes back what was offered of an agent that has no room for it any more, or is to get

@@ -1,96 +1,181 @@
-//! What a seat is offered when its turn comes.
+//! What a seat is offered when its turn comes: of which agent, and how much.
+//!
+//! - **Of which**: the next agent after the last, of those that are emptiest (`shelves`), passing
+//!   over what it has refused (`refusals`). If there is none the seat leaves the order and sleeps
+//!   until an agent grows, a filter ends, or it is revived.
+//! - **How much**: all that is free there, as far as the limits of its roles allow; but while others
+//!   want something no more than its entitlement, and at least one [`unit`](super::seats::Seat::unit):
+//!   about the largest task it has launched. What is less than it has just refused of the agent is
+//!   made twice as large as that, so a scheduler whose tasks are larger than its entitlement gets
+//!   its turn too, and one that takes small ones does not get more than a task too much. A rest that
+//!   is of no use to anybody is offered with it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Allocator;
-use super::amounts::Amounts;
+use super::agents::Agent;
+use super::amounts::{Amounts, CPU, MEMORY, ResourceId, grain};
+use super::fair_share::{Allowance, Entitlement};
 use super::offers::Live;
 use super::room::AgentId;
-use super::rows::Offer;
-use super::seats::{SeatId, Stance};
+use super::rows::{Offer, OfferId};
+use super::seats::{LEAST_CPU, LEAST_MEMORY, Seat, SeatId, Stance};
+
+/// The grain of what is not divided.
+const WHOLE_GRAIN: i128 = 1000;
+
+/// Why an agent is not offered.
+enum Unsuitable {
+    /// Nothing will change that but more room on it.
+    UntilItGrows,
+    /// A limit of its roles does not allow enough.
+    UntilRelieved,
+}
+
+/// Whether a task may run on so much of the agent: some of each of cpus and memory, as far as the
+/// agent has them at all and the scheduler's tasks need them.
+fn is_useful(seat: &Seat, agent: &Agent, amounts: &Amounts) -> bool {
+    let capacity = |id| agent.facts.as_ref().map_or(0, |facts| facts.capacity.get(id));
+    let enough = |id, least| !seat.needs(id) || capacity(id) == 0 || amounts.get(id) >= least;
+    enough(CPU, LEAST_CPU) && enough(MEMORY, LEAST_MEMORY) && !amounts.is_empty()
+}
 
 impl Allocator {
     /// Makes the offer whose turn it is, if there is one.
-    pub(super) fn make_offer(&mut self, id: SeatId) -> Option<Offer> {
+    pub(super) fn make_offer(&mut self, id: SeatId) {
         let seat = self.seats.get(id);
         let allowance = self.tree.allowance(seat.node);
-        if let Some((_, (_, role))) = allowance.iter().find(|(_, (left, _))| *left == 0) {
-            let role = *role;
-            self.set_stance(id, Stance::Parked(role));
-            return None;
-        }
-        let found = self.agents.open().find_map(|agent| {
-            let mut amounts = self.agents.get(agent)?.free.clone();
-            for (resource, (left, _)) in &allowance {
-                amounts.set(*resource, amounts.get(*resource).min(*left));
-            }
-            let refused = self.refusals.refused(id, agent);
-            let wanted = !refused.is_some_and(|refused| refused.covers(&amounts));
-            (wanted && !amounts.is_empty()).then_some((agent, amounts))
-        });
-        let Some((agent, amounts)) = found else {
-            self.set_stance(id, Stance::Closed);
-            return None;
+        let exhausted = |resource, least| {
+            let (left, role) = allowance.of(resource).filter(|_| seat.needs(resource))?;
+            (left < least).then_some(role)
         };
-        Some(self.offer(id, agent, amounts))
-    }
-
-    fn offer(&mut self, seat: SeatId, agent: AgentId, amounts: Amounts) -> Offer {
-        self.resources.retain_amounts(&amounts);
-        self.agents.retain(agent);
-        self.agents.reserve(agent, &amounts);
-        self.tree.charge(self.seats.get(seat).node, &amounts);
-        let resources = self.resources.list(&amounts);
-        let amounts = Arc::new(amounts);
-        let live = Live { seat, agent, amounts, made: self.now, taken: false };
-        let expires = live.expires();
-        let id = self.offers.insert(live);
-        let seat = self.seats.get_mut(seat);
-        seat.offers.insert(id);
-        let agent = self.agents.name(agent).to_string();
-        Offer { id, seat: seat.key.clone(), agent, resources, expires }
-    }
-
-    /// Puts the seat where it stands now; one that is suppressed stands nowhere.
-    pub(super) fn set_stance(&mut self, id: SeatId, stance: Stance) {
-        let seat = self.seats.get_mut(id);
-        let stance = if seat.suppressed { Stance::Closed } else { stance };
-        let former = std::mem::replace(&mut seat.stance, stance);
-        let node = seat.node;
-        if former == stance {
+        if let Some(role) = exhausted(CPU, LEAST_CPU).or_else(|| exhausted(MEMORY, LEAST_MEMORY)) {
+            self.set_stance(id, Stance::Parked(role));
             return;
         }
-        if let Stance::Parked(role) = former {
-            self.tree.unpark_seat(id, role);
+        let entitlement = self.tree.entitlement(seat.node, self.agents.spare());
+        // Agents that only a limit keeps from being offered; they are passed over meanwhile.
+        let mut limited = Vec::new();
+        let found = loop {
+            let from = self.seats.get(id).next_agent;
+            let barred = self.refusals.barred(id);
+            let Some(agent) = self.agents.shelves().next(barred, from) else { break None };
+            match self.size(id, agent, &allowance, &entitlement) {
+                Ok(amounts) => break Some((agent, amounts)),
+                Err(Unsuitable::UntilItGrows) => self.bar(id, agent),
+                Err(Unsuitable::UntilRelieved) => {
+                    self.bar(id, agent);
+                    limited.push(agent);
+                }
+            }
+        };
+        let role = (!limited.is_empty()).then(|| allowance.outermost()).flatten();
+        limited.into_iter().for_each(|agent| self.refusals.unbar(id, agent));
+        match found {
+            Some((agent, amounts)) => self.offer(id, agent, &amounts),
+            None => self.set_stance(id, Stance::Closed(role)),
         }
-        if let Stance::Parked(role) = stance {
-            self.tree.park_seat(id, role);
-        }
-        self.seats.set_closed(id, stance == Stance::Closed);
-        self.tree.set_seat(node, (stance == Stance::Standing).then_some(id));
     }
 
-    /// A limit is in the way no more.
-    pub(super) fn relieve_seat(&mut self, id: SeatId) {
-        self.set_stance(id, Stance::Standing);
-    }
-
-    /// The seat may be offered the agent again.
-    pub(super) fn filter_ended(&mut self, seat: SeatId, _agent: AgentId) {
-        if self.seats.get(seat).stance == Stance::Closed {
-            self.set_stance(seat, Stance::Standing);
+    fn bar(&mut self, seat: SeatId, agent: AgentId) {
+        if let Some(found) = self.agents.get(agent) {
+            self.refusals.bar(seat, agent, &found.free);
         }
     }
 
-    /// The agent is gone, or not what it was.
-    pub(super) fn forget_refusals(&mut self, agent: AgentId) {
-        self.refusals.clear_agent(agent, &mut self.resources);
+    /// How much of the agent the seat is offered.
+    fn size(
+        &self,
+        id: SeatId,
+        agent_id: AgentId,
+        allowance: &Allowance,
+        entitlement: &Entitlement,
+    ) -> Result<Amounts, Unsuitable> {
+        let seat = self.seats.get(id);
+        let agent = self.agents.get(agent_id).ok_or(Unsuitable::UntilItGrows)?;
+        if !is_useful(seat, agent, &agent.free) {
+            return Err(Unsuitable::UntilItGrows);
+        }
+        let mut allowed = agent.free.clone();
+        allowance.apply(&mut allowed);
+        if !is_useful(seat, agent, &allowed) {
+            return Err(Unsuitable::UntilRelieved);
+        }
+        if self.refusals.covering(id, agent_id, &agent.free).is_some() {
+            return Err(Unsuitable::UntilItGrows);
+        }
+        if self.refusals.covering(id, agent_id, &allowed).is_some() {
+            return Err(Unsuitable::UntilRelieved);
+        }
+        let mut amounts = Amounts::default();
+        for (resource, most) in allowed.iter() {
+            amounts.set(
+                resource,
+                self.entitled(resource, entitlement)
+                    .map_or(most, |fair| most.min(fair.max(seat.unit.get(resource)))),
+            );
+        }
+        while let Some(refused) = self.refusals.covering(id, agent_id, &amounts) {
+            for (resource, most) in allowed.iter() {
+                // Of what was not in the last one, all.
+                let twice = match refused.get(resource) {
+                    0 => most,
+                    refused => most.min(refused.saturating_mul(2)),
+                };
+                amounts.set(resource, amounts.get(resource).max(twice));
+            }
+        }
+        let mut rest = agent.free.clone();
+        rest.subtract(&amounts);
+        Ok(if is_useful(seat, agent, &rest) { amounts } else { allowed })
     }
 
-    /// Lets the seats for which nothing was found hear of agents that have grown.
-    pub(super) fn wake_seats(&mut self) {
-        for seat in self.seats.closed() {
-            self.set_stance(seat, Stance::Standing);
+    /// The entitlement in whole grains; nothing if there is no bound.
+    fn entitled(&self, resource: ResourceId, entitlement: &Entitlement) -> Option<i128> {
+        let fair = entitlement.of(resource, self.tree.total().get(resource))?;
+        let grain = grain(self.resources.name(resource));
+        let rest = fair % grain;
+        // What comes only whole is rounded up: somebody has to get it.
+        let whole = if grain == WHOLE_GRAIN && rest > 0 { fair + grain } else { fair };
+        Some(whole - rest)
+    }
+
+    /// Offers so much; what is offered of an agent to a seat in one cycle is one offer.
+    fn offer(&mut self, seat: SeatId, agent: AgentId, amounts: &Amounts) {
+        self.agents.reserve(agent, amounts);
+        self.tree.charge(self.seats.get(seat).node, amounts);
+        self.seats.get_mut(seat).next_agent = agent + 1;
+        let known = self.made.get(&(seat, agent)).copied();
+        if let Some(live) = known.and_then(|id| self.offers.get_mut(id)) {
+            let mut sum = amounts.clone();
+            sum.add(&live.amounts);
+            self.resources.retain_amounts(&sum);
+            self.resources.release_amounts(&live.amounts);
+            live.amounts = Arc::new(sum);
+            return;
         }
+        self.resources.retain_amounts(amounts);
+        self.agents.retain(agent);
+        let amounts = Arc::new(amounts.clone());
+        let id = self.offers.insert(Live { seat, agent, amounts, made: self.now, taken: false });
+        self.seats.get_mut(seat).offers.insert(id);
+        self.made.insert((seat, agent), id);
+    }
+
+    /// What was offered in this cycle and not taken back in it again.
+    pub(super) fn take_made(&mut self) -> Vec<Offer> {
+        let ids: BTreeSet<OfferId> = std::mem::take(&mut self.made).into_values().collect();
+        let offers = ids.into_iter().filter_map(|id| {
+            let live = self.offers.get(id)?;
+            Some(Offer {
+                id,
+                seat: self.seats.get(live.seat).key.clone(),
+                agent: self.agents.name(live.agent).to_string(),
+                resources: self.resources.list(&live.amounts),
+                expires: live.expires(),
+            })
+        });
+        offers.collect()
     }
 }

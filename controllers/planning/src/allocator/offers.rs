@@ -54,6 +54,15 @@ impl Offers {
         self.live.get(&id)
     }
 
+    pub(super) fn get_mut(&mut self, id: OfferId) -> Option<&mut Live> {
+        self.live.get_mut(&id)
+    }
+
+    /// The number given last.
+    pub(super) fn last(&self) -> OfferId {
+        self.last
+    }
+
     pub(super) fn remove(&mut self, id: OfferId) -> Option<Live> {
         let offer = self.live.remove(&id)?;
         self.ends.remove(&(offer.expires(), id));
@@ -72,6 +81,11 @@ impl Offers {
             offer.taken = true;
             self.ends.remove(&(offer.expires(), id));
         }
+    }
+
+    /// Agents of which something is offered.
+    pub(super) fn agents(&self) -> impl Iterator<Item = AgentId> {
+        self.by_agent.keys().copied()
     }
 
     /// Those of an agent that can be rescinded, the newest first.

@@ -79,6 +79,12 @@ impl Queue {
         });
     }
 
+    /// Shapes of tasks that fit nowhere, and that no limit holds back.
+    pub(super) fn blocked(&self) -> impl Iterator<Item = ShapeId> {
+        let blocked = self.lanes.iter().filter(|(_, lane)| !lane.open && !lane.limited);
+        blocked.map(|(shape, _)| *shape)
+    }
+
     /// The first task that can be tried.
     pub(super) fn first(&self) -> Option<&(Order, ShapeId)> {
         self.ready.first()

@@ -1,33 +1,81 @@
-//! Filters: what a seat does not want to be offered of an agent for a while.
+//! What a seat is not to be offered: filters, and the agents that are not worth another look.
 //!
-//! **Invariant:** at most one filter for each seat and agent.
+//! A *filter* says what a seat has refused of an agent, and until when. An agent is *barred* for a
+//! seat when nothing can be offered of it unless it gets more free than it has: a filter covers
+//! everything, or too little is free to be of use. Bars are one bit for each seat and agent, so that
+//! a search passes over them 64 at a time; and each agent knows a `floor`, so that one that grows
+//! looks at its bars only if one of them may fall.
+//!
+//! ```text
+//!  decline ──► filter ──► bar, if it covers all that is free
+//!                           │ the agent grows beyond the floor and the filter
+//!                           │ the filter ends; revive; another agent by that name
+//!                           ▼
+//!                         no bar: the seat is woken if it slept
+//! ```
+//!
+//! **Invariant:** at most [`MAX_FILTERS`] filters and one bar for each seat and agent that exist, so
+//! they are bounded by the pairs; mostly it is one filter or none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::amounts::{Amounts, Resources};
+use super::bits::Bits;
 use super::parcels::{ParcelId, Parcels};
 use super::room::AgentId;
 use super::seats::SeatId;
 
-/// All filters.
+/// All filters and bars.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
-    filters: BTreeMap<(SeatId, AgentId), Filter>,
-    by_agent: BTreeSet<(AgentId, SeatId)>,
-    ends: BTreeSet<(i64, SeatId, AgentId)>,
+    filters: BTreeMap<FilterKey, ParcelId>,
+    ends: BTreeSet<(i64, SeatNumber, AgentNumber)>,
     parcels: Parcels,
+    /// By seat: agents that are barred.
+    barred: Vec<Bits>,
+    /// By agent.
+    agents: Vec<OfAgent>,
+    /// Filters that may bar their agent; known for sure when all that is given back is.
+    new: Vec<(SeatId, AgentId)>,
 }
 
-/// An offer is not made if there is nothing in it beyond `refused`.
-#[derive(Debug)]
-struct Filter {
-    refused: ParcelId,
-    until: i64,
+/// Filters of one seat on one agent: of parts of it that were offered apart. With more, the one is
+/// forgotten that ends first.
+const MAX_FILTERS: usize = 4;
+
+/// Filters may be many.
+type SeatNumber = u32;
+type AgentNumber = u32;
+/// Seat, agent, and when it ends, in milliseconds.
+type FilterKey = (SeatNumber, AgentNumber, i64);
+
+#[derive(Debug, Default)]
+struct OfAgent {
+    /// Seats with a filter.
+    filtered: Bits,
+    /// Seats it is barred for.
+    barred: Bits,
+    /// As long as no more than this is free, no bar falls.
+    floor: Amounts,
+}
+
+fn numbers(seat: SeatId, agent: AgentId) -> (SeatNumber, AgentNumber) {
+    let number = |id: usize| u32::try_from(id).expect("there is memory for fewer");
+    (number(seat), number(agent))
 }
 
 impl Refusals {
-    /// The seat does not want so much, or less, of the agent until then. It replaces what the seat
-    /// has said before.
+    /// Makes place for a seat or an agent.
+    fn ensure(&mut self, seat: SeatId, agent: AgentId) {
+        if self.barred.len() <= seat {
+            self.barred.resize_with(seat + 1, Bits::default);
+        }
+        if self.agents.len() <= agent {
+            self.agents.resize_with(agent + 1, OfAgent::default);
+        }
+    }
+
+    /// The seat does not want so much, or less, of the agent until then.
     pub(super) fn refuse(
         &mut self,
         (seat, agent): (SeatId, AgentId),
@@ -35,17 +83,99 @@ impl Refusals {
         until: i64,
         resources: &mut Resources,
     ) {
-        self.remove((seat, agent), resources);
+        self.ensure(seat, agent);
+        let pair = numbers(seat, agent);
+        let covers = |refused: &ParcelId| self.parcels.get(*refused).covers(&amounts);
+        if self.of_pair(pair).any(|(key, refused)| key.2 >= until && covers(refused)) {
+            return;
+        }
+        let said = self.of_pair(pair).map(|(key, refused)| (*key, *refused));
+        let said: Vec<(FilterKey, ParcelId)> = said.collect();
+        let mut left = said.len();
+        for (key, refused) in said {
+            let contained = key.2 <= until && amounts.covers(self.parcels.get(refused));
+            if contained || left >= MAX_FILTERS {
+                self.remove(key, resources);
+                left -= 1;
+            }
+        }
+        let mut key = (pair.0, pair.1, until);
+        while self.filters.contains_key(&key) {
+            key.2 = key.2.saturating_add(1);
+        }
         let refused = self.parcels.acquire(amounts, resources);
-        self.filters.insert((seat, agent), Filter { refused, until });
-        self.by_agent.insert((agent, seat));
-        self.ends.insert((until, seat, agent));
+        self.filters.insert(key, refused);
+        self.ends.insert((key.2, pair.0, pair.1));
+        self.agents[agent].filtered.insert(seat);
+        self.new.push((seat, agent));
     }
 
-    /// What the seat has refused of the agent.
-    pub(super) fn refused(&self, seat: SeatId, agent: AgentId) -> Option<&Amounts> {
-        let filter = self.filters.get(&(seat, agent))?;
-        Some(self.parcels.get(filter.refused))
+    /// What the seat has refused of the agent that covers so much.
+    pub(super) fn covering(
+        &self,
+        seat: SeatId,
+        agent: AgentId,
+        amounts: &Amounts,
+    ) -> Option<&Amounts> {
+        let refused = self.of_pair(numbers(seat, agent));
+        let mut refused = refused.map(|(_, refused)| &**self.parcels.get(*refused));
+        refused.find(|refused| refused.covers(amounts))
+    }
+
+    fn of_pair(
+        &self,
+        (seat, agent): (SeatNumber, AgentNumber),
+    ) -> impl Iterator<Item = (&FilterKey, &ParcelId)> {
+        self.filters.range((seat, agent, i64::MIN)..=(seat, agent, i64::MAX))
+    }
+
+    /// The agents that are barred for the seat.
+    pub(super) fn barred(&mut self, seat: SeatId) -> &Bits {
+        self.ensure(seat, 0);
+        &self.barred[seat]
+    }
+
+    /// Bars the agent for the seat as long as it has no more than `free`.
+    pub(super) fn bar(&mut self, seat: SeatId, agent: AgentId, free: &Amounts) {
+        self.ensure(seat, agent);
+        let agent_bars = &mut self.agents[agent];
+        if agent_bars.barred.is_empty() {
+            agent_bars.floor = free.clone();
+        } else {
+            agent_bars.floor.lower_to(free);
+        }
+        agent_bars.barred.insert(seat);
+        self.barred[seat].insert(agent);
+    }
+
+    /// Takes in that so much is free on the agent; what has been refused may not be all of it.
+    pub(super) fn grown(&mut self, agent: AgentId, free: &Amounts) {
+        let Some(of_agent) = self.agents.get(agent) else { return };
+        if of_agent.barred.is_empty() || of_agent.floor.covers(free) {
+            return;
+        }
+        let seats: Vec<SeatId> = of_agent.barred.iter().collect();
+        let mut floor: Option<Amounts> = None;
+        for seat in seats {
+            match self.covering(seat, agent, free) {
+                Some(refused) => match &mut floor {
+                    Some(floor) => floor.lower_to(refused),
+                    None => floor = Some(refused.clone()),
+                },
+                None => self.unbar(seat, agent),
+            }
+        }
+        self.agents[agent].floor = floor.unwrap_or_default();
+    }
+
+    /// Bars what the new filters cover all of.
+    pub(super) fn settle<'a>(&mut self, free: impl Fn(AgentId) -> Option<&'a Amounts>) {
+        for (seat, agent) in std::mem::take(&mut self.new) {
+            let refused = free(agent).and_then(|free| self.covering(seat, agent, free));
+            if let Some(refused) = refused.cloned() {
+                self.bar(seat, agent, &refused);
+            }
+        }
     }
 
     pub(super) fn next_end(&self) -> Option<i64> {
@@ -58,36 +188,67 @@ impl Refusals {
         now: i64,
         resources: &mut Resources,
     ) -> Option<(SeatId, AgentId)> {
-        let (_, seat, agent) = *self.ends.first().filter(|(until, _, _)| *until <= now)?;
-        self.remove((seat, agent), resources);
-        Some((seat, agent))
+        let (until, seat, agent) = *self.ends.first().filter(|(until, _, _)| *until <= now)?;
+        self.remove((seat, agent, until), resources);
+        Some((usize::try_from(seat).ok()?, usize::try_from(agent).ok()?))
     }
 
+    /// Forgets what concerns a seat.
     pub(super) fn clear_seat(&mut self, seat: SeatId, resources: &mut Resources) {
-        let of_seat = self.filters.range((seat, 0)..=(seat, AgentId::MAX));
-        let pairs: Vec<_> = of_seat.map(|(pair, _)| *pair).collect();
-        pairs.into_iter().for_each(|pair| self.remove(pair, resources));
+        let (number, _) = numbers(seat, 0);
+        let all = (number, 0, i64::MIN)..=(number, AgentNumber::MAX, i64::MAX);
+        let keys: Vec<FilterKey> = self.filters.range(all).map(|(key, _)| *key).collect();
+        keys.into_iter().for_each(|key| self.remove(key, resources));
+        self.clear_bars(seat);
     }
 
-    pub(super) fn clear_agent(&mut self, agent: AgentId, resources: &mut Resources) {
-        let of_agent = self.by_agent.range((agent, 0)..=(agent, SeatId::MAX));
-        let pairs: Vec<_> = of_agent.map(|(agent, seat)| (*seat, *agent)).collect();
-        pairs.into_iter().for_each(|pair| self.remove(pair, resources));
-    }
-
-    fn remove(&mut self, (seat, agent): (SeatId, AgentId), resources: &mut Resources) {
-        if let Some(filter) = self.filters.remove(&(seat, agent)) {
-            self.by_agent.remove(&(agent, seat));
-            self.ends.remove(&(filter.until, seat, agent));
-            self.parcels.release(filter.refused, resources);
+    /// Forgets the bars of a seat: it may find something where there was nothing for it.
+    pub(super) fn clear_bars(&mut self, seat: SeatId) {
+        let Some(bits) = self.barred.get_mut(seat) else { return };
+        for agent in std::mem::take(bits).iter() {
+            self.agents[agent].barred.remove(seat);
         }
+    }
+
+    /// Forgets what concerns an agent.
+    pub(super) fn clear_agent(&mut self, agent: AgentId, resources: &mut Resources) {
+        let Some(of_agent) = self.agents.get(agent) else { return };
+        let seats: Vec<SeatId> = of_agent.filtered.iter().collect();
+        for pair in seats.into_iter().map(|seat| numbers(seat, agent)) {
+            let keys: Vec<FilterKey> = self.of_pair(pair).map(|(key, _)| *key).collect();
+            keys.into_iter().for_each(|key| self.remove(key, resources));
+        }
+        let seats: Vec<SeatId> = self.agents[agent].barred.iter().collect();
+        seats.into_iter().for_each(|seat| self.unbar(seat, agent));
+    }
+
+    /// The agent is worth another look.
+    pub(super) fn unbar(&mut self, seat: SeatId, agent: AgentId) {
+        self.barred[seat].remove(agent);
+        self.agents[agent].barred.remove(seat);
+    }
+
+    /// Ends a filter, and with it the bar: others may not be as large.
+    fn remove(&mut self, key: FilterKey, resources: &mut Resources) {
+        let Some(refused) = self.filters.remove(&key) else { return };
+        self.ends.remove(&(key.2, key.0, key.1));
+        self.parcels.release(refused, resources);
+        let (Ok(seat), Ok(agent)) = (usize::try_from(key.0), usize::try_from(key.1)) else {
+            return;
+        };
+        if self.of_pair((key.0, key.1)).next().is_none() {
+            self.agents[agent].filtered.remove(seat);
+        }
+        self.unbar(seat, agent);
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.filters.is_empty()
-            && self.by_agent.is_empty()
             && self.ends.is_empty()
             && self.parcels.is_empty()
+            && self.barred.iter().all(Bits::is_empty)
+            && self.agents.iter().all(|of| of.filtered.is_empty() && of.barred.is_empty())
+            && self.new.is_empty()
     }
 }

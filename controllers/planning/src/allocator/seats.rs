@@ -4,11 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use slab::Slab;
 
+use super::amounts::{Amounts, CPU, MEMORY, ResourceId, Resources};
 use super::fair_share::NodeId;
+use super::room::AgentId;
 use super::rows::{OfferId, SeatKey};
 
 pub(super) type SeatId = usize;
 
+/// What a task needs at least, in thousandths: a hundredth of a cpu and 32 MiB, as in Mesos.
+pub(super) const LEAST_CPU: i128 = 10;
+pub(super) const LEAST_MEMORY: i128 = 32_000 << 20;
+/// What one is thought to need of which nothing is known: a cpu and a GiB.
+const USUAL_CPU: i128 = 1000;
+const USUAL_MEMORY: i128 = 1000 << 30;
 /// How long a scheduler that lets an offer lapse is not offered the same again, in milliseconds.
 const LAPSE_FILTER: i64 = 5_000;
 /// The same after it has let offers lapse again and again: each time doubles it.
@@ -21,8 +29,8 @@ const MAX_LAPSES: u32 = 8;
 pub(super) struct Seats {
     ids: BTreeMap<SeatKey, SeatId>,
     seats: Slab<Seat>,
-    /// Those for which nothing was found.
-    closed: BTreeSet<SeatId>,
+    /// Those that are closed and would not be if there was something for them.
+    sleeping: BTreeSet<SeatId>,
 }
 
 /// One scheduler in one role.
@@ -35,6 +43,14 @@ pub(super) struct Seat {
     pub(super) suppressed: bool,
     pub(super) stance: Stance,
     pub(super) offers: BTreeSet<OfferId>,
+    /// Where the search for an agent goes on.
+    pub(super) next_agent: AgentId,
+    /// The most of each resource that one task of it has needed; it is of no use to offer less.
+    pub(super) unit: Amounts,
+    /// Whether it has launched anything, and whether it has done so without cpus, without memory.
+    launched: bool,
+    without_cpu: bool,
+    without_memory: bool,
     /// How often it has let offers lapse without a word since.
     lapses: u32,
     lapsed_at: i64,
@@ -45,23 +61,61 @@ pub(super) struct Seat {
 pub(super) enum Stance {
     /// It stands in the order.
     Standing,
-    /// Nothing was found, or it wants nothing.
-    Closed,
+    /// It wants nothing, or nothing was found; if there is a role, then because of its limit too.
+    Closed(Option<NodeId>),
     /// The limit of this role is in the way.
     Parked(NodeId),
 }
 
+fn least() -> Amounts {
+    Amounts::of([(CPU, LEAST_CPU), (MEMORY, LEAST_MEMORY)])
+}
+
+fn usual() -> Amounts {
+    Amounts::of([(CPU, USUAL_CPU), (MEMORY, USUAL_MEMORY)])
+}
+
 impl Seat {
-    pub(super) fn new(key: SeatKey, node: NodeId) -> Self {
+    pub(super) fn new(key: SeatKey, node: NodeId, resources: &mut Resources) -> Self {
+        let unit = usual();
+        resources.retain_amounts(&unit);
         Self {
             key,
             node,
             suppressed: true,
-            stance: Stance::Closed,
+            stance: Stance::Closed(None),
             offers: BTreeSet::new(),
+            next_agent: 0,
+            unit,
+            launched: false,
+            without_cpu: false,
+            without_memory: false,
             lapses: 0,
             lapsed_at: i64::MIN,
         }
+    }
+
+    /// Whether its tasks need some of this, as far as anybody knows.
+    pub(super) fn needs(&self, resource: ResourceId) -> bool {
+        match resource {
+            CPU => !self.without_cpu,
+            MEMORY => !self.without_memory,
+            _ => false,
+        }
+    }
+
+    /// It launches a task of these needs; returns whether it needs less than was known.
+    pub(super) fn learn(&mut self, needs: &Amounts, resources: &mut Resources) -> bool {
+        let mut unit = if self.launched { self.unit.clone() } else { least() };
+        unit.raise_to(needs);
+        resources.retain_amounts(&unit);
+        resources.release_amounts(&self.unit);
+        self.unit = unit;
+        self.launched = true;
+        let former = (self.without_cpu, self.without_memory);
+        self.without_cpu |= needs.get(CPU) == 0;
+        self.without_memory |= needs.get(MEMORY) == 0;
+        former != (self.without_cpu, self.without_memory)
     }
 
     /// The scheduler has said something about an offer.
@@ -95,7 +149,7 @@ impl Seats {
 
     pub(super) fn remove(&mut self, id: SeatId) -> Seat {
         let seat = self.seats.remove(id);
-        self.closed.remove(&id);
+        self.sleeping.remove(&id);
         self.ids.remove(&seat.key);
         seat
     }
@@ -108,20 +162,20 @@ impl Seats {
         &mut self.seats[id]
     }
 
-    pub(super) fn set_closed(&mut self, id: SeatId, closed: bool) {
-        if closed && !self.seats[id].suppressed {
-            self.closed.insert(id);
+    pub(super) fn set_sleeping(&mut self, id: SeatId, sleeping: bool) {
+        if sleeping {
+            self.sleeping.insert(id);
         } else {
-            self.closed.remove(&id);
+            self.sleeping.remove(&id);
         }
     }
 
-    pub(super) fn closed(&self) -> Vec<SeatId> {
-        self.closed.iter().copied().collect()
+    pub(super) fn sleeping(&self) -> Vec<SeatId> {
+        self.sleeping.iter().copied().collect()
     }
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.seats.is_empty() && self.ids.is_empty() && self.closed.is_empty()
+        self.seats.is_empty() && self.ids.is_empty() && self.sleeping.is_empty()
     }
 }

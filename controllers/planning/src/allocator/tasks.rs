@@ -213,12 +213,13 @@ impl Allocator {
     }
 
     /// Gives a task room on `agent` whose record is about to be written.
-    pub(super) fn launch(&mut self, row: TaskRow, agent: AgentId) {
+    pub(super) fn launch(&mut self, row: TaskRow, agent: AgentId) -> ShapeId {
         let kind = self.acquire_kind(&row);
         self.agents.retain(agent);
         let held = Held { uid: row.uid, agent, kind };
         self.charge(&held);
         self.tasks.insert(Arc::new(row.key), Entry::Assumed { held, record: Record::Awaited });
+        kind.shape
     }
 
     /// Gives back whatever the task held.
@@ -252,6 +253,7 @@ impl Allocator {
     }
 
     fn enqueue(&mut self, row: &Waiting) {
+        self.stirred = true;
         let Kind { shape, framework } = row.kind;
         let open = self.shapes.get(shape).is_open();
         if self.tree.enqueue(framework, shape, row.order.clone(), open) {
@@ -308,7 +310,7 @@ impl Allocator {
         }
     }
 
-    pub(super) fn acquire_kind(&mut self, row: &TaskRow) -> Kind {
+    fn acquire_kind(&mut self, row: &TaskRow) -> Kind {
         let (shape, new) = self.shapes.acquire(row, &mut self.resources);
         if new {
             self.volumes.attach(self.shapes.get(shape).volumes(), shape);
@@ -320,7 +322,7 @@ impl Allocator {
         Kind { shape, framework: self.tree.acquire(&row.role, &framework) }
     }
 
-    pub(super) fn release_kind(&mut self, kind: Kind) {
+    fn release_kind(&mut self, kind: Kind) {
         if let Some(shape) = self.shapes.release(kind.shape, &mut self.resources) {
             self.volumes.detach(shape.volumes(), kind.shape);
         }

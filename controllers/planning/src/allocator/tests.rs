@@ -1,6 +1,8 @@
 //! Scenarios as scripts with the expected answers, and properties over random histories.
 
 mod explanations;
+mod market;
+mod offers;
 mod properties;
 mod scenarios;
 mod script;

@@ -1,11 +1,13 @@
 //! The tree and its order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use slab::Slab;
 
-use super::{Amounts, Limited, Node, Order, SEAT_PRIORITY, SeatId, ShapeId, TaskTurn, Turn};
+use super::{
+    Allowance, Amounts, Limited, Node, Order, SEAT_PRIORITY, SeatId, ShapeId, TaskTurn, Turn,
+};
 use crate::allocator::amounts::ResourceId;
 
 pub(in crate::allocator) type NodeId = usize;
@@ -20,12 +22,14 @@ const OWN: &str = ".";
 pub(in crate::allocator) struct Tree {
     nodes: Slab<Node>,
     /// Capacity of all agents.
-    total: Amounts,
+    pub(super) total: Amounts,
     total_changed: bool,
     /// Nodes with limits that hold less than before, or have other limits.
     relieved: BTreeSet<NodeId>,
+    /// Roles with a guarantee.
+    pub(super) guaranteed: BTreeSet<NodeId>,
     /// Seats that a limit held back and does no more.
-    relieved_seats: Vec<SeatId>,
+    relieved_seats: BTreeSet<SeatId>,
 }
 
 impl Tree {
@@ -37,7 +41,8 @@ impl Tree {
             total: Amounts::default(),
             total_changed: false,
             relieved: BTreeSet::new(),
-            relieved_seats: Vec::new(),
+            guaranteed: BTreeSet::new(),
+            relieved_seats: BTreeSet::new(),
         }
     }
 
@@ -56,27 +61,34 @@ impl Tree {
         self.total_changed |= less != more;
     }
 
-    /// Sets what an operator says about a role; returns its former limits.
+    /// Sets what an operator says about a role; returns its former limits and guarantees.
     pub(in crate::allocator) fn declare(
         &mut self,
         path: &str,
         weight: i64,
         limits: Vec<(ResourceId, i128)>,
+        guarantees: Vec<(ResourceId, i128)>,
     ) -> Vec<(ResourceId, i128)> {
         let id = self.ensure_role(path);
         let node = &mut self.nodes[id];
         node.declared = true;
         node.weight = u128::try_from(weight).unwrap_or_default().max(1);
-        let former = std::mem::replace(&mut node.limits, limits);
+        let mut former = std::mem::replace(&mut node.limits, limits);
+        former.extend(std::mem::replace(&mut node.guarantees, guarantees));
+        if node.guarantees.is_empty() {
+            self.guaranteed.remove(&id);
+        } else {
+            self.guaranteed.insert(id);
+        }
         self.relieved.insert(id);
         self.settle(id);
         former
     }
 
-    /// Forgets what was said about it; returns its former limits.
+    /// Forgets what was said about it; returns its former limits and guarantees.
     pub(in crate::allocator) fn undeclare(&mut self, path: &str) -> Vec<(ResourceId, i128)> {
         let Some(id) = self.find_role(path) else { return Vec::new() };
-        let former = self.declare(path, 1, Vec::new());
+        let former = self.declare(path, 1, Vec::new(), Vec::new());
         self.nodes[id].declared = false;
         self.relieve(id);
         self.forget_if_unused(id);
@@ -172,7 +184,7 @@ impl Tree {
 
     /// Brings the order up to date with changes that concern many nodes; returns the seats that no
     /// limit holds back any more.
-    pub(in crate::allocator) fn refresh(&mut self) -> Vec<SeatId> {
+    pub(in crate::allocator) fn refresh(&mut self) -> BTreeSet<SeatId> {
         while let Some(id) = self.relieved.pop_first() {
             self.relieve(id);
         }
@@ -235,27 +247,20 @@ impl Tree {
     /// It waits no more for that.
     pub(in crate::allocator) fn unpark_seat(&mut self, seat: SeatId, role: NodeId) {
         self.nodes[role].limited.remove(&Limited::Seat(seat));
+        self.relieved_seats.remove(&seat);
     }
 
-    /// What the limits of all its roles allow the framework to hold as well, as far as they say
-    /// anything; with the role that says so.
-    pub(in crate::allocator) fn allowance(
-        &self,
-        framework: NodeId,
-    ) -> BTreeMap<ResourceId, (i128, NodeId)> {
-        let mut least: BTreeMap<ResourceId, (i128, NodeId)> = BTreeMap::new();
+    /// What the limits of all its roles allow the framework to hold as well.
+    pub(in crate::allocator) fn allowance(&self, framework: NodeId) -> Allowance {
+        let mut allowance = Allowance::default();
         let mut id = framework;
         loop {
             let node = &self.nodes[id];
             for (resource, limit) in &node.limits {
-                let left = (limit - node.held.get(*resource)).max(0);
-                let entry = least.entry(*resource).or_insert((left, id));
-                if left < entry.0 {
-                    *entry = (left, id);
-                }
+                allowance.add(*resource, limit - node.held.get(*resource), id);
             }
             if id == ROOT {
-                return least;
+                return allowance;
             }
             id = node.parent;
         }
@@ -302,7 +307,9 @@ impl Tree {
 
     #[cfg(test)]
     pub(in crate::allocator) fn is_empty(&self) -> bool {
-        self.nodes.len() == 1 && self.nodes[ROOT].order.is_empty()
+        let root = &self.nodes[ROOT];
+        let nothing_stands = (root.standing_share, root.standing_weight) == (0, 0);
+        self.nodes.len() == 1 && root.order.is_empty() && nothing_stands
     }
 
     fn find_role(&self, path: &str) -> Option<NodeId> {
@@ -333,6 +340,7 @@ impl Tree {
             }
             let node = self.nodes.remove(id);
             self.relieved.remove(&id);
+            self.guaranteed.remove(&id);
             self.nodes[node.parent].children.remove(&node.name);
             id = node.parent;
         }
@@ -354,20 +362,29 @@ impl Tree {
     fn settle(&mut self, id: NodeId) {
         let mut id = id;
         while id != ROOT {
-            let node = &mut self.nodes[id];
-            let rank = node.rank(&self.total);
-            let former = std::mem::replace(&mut node.standing, rank);
-            let (parent, name) = (node.parent, node.name.clone());
-            if former != rank {
-                let order = &mut self.nodes[parent].order;
-                if let Some(former) = former {
-                    order.remove(&(former, name.clone(), id));
-                }
-                if let Some(rank) = rank {
-                    order.insert((rank, name, id));
-                }
-            }
-            id = parent;
+            self.settle_one(id);
+            id = self.nodes[id].parent;
+        }
+    }
+
+    fn settle_one(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id];
+        let now = node.stand(&self.total);
+        let former = std::mem::replace(&mut node.standing, now);
+        if former == now {
+            return;
+        }
+        let (parent, name) = (node.parent, node.name.clone());
+        let parent = &mut self.nodes[parent];
+        if let Some(former) = former {
+            parent.standing_share -= former.share;
+            parent.standing_weight -= former.weight;
+            parent.order.remove(&(former.rank, name.clone(), id));
+        }
+        if let Some(now) = now {
+            parent.standing_share += now.share;
+            parent.standing_weight += now.weight;
+            parent.order.insert((now.rank, name, id));
         }
     }
 
@@ -380,7 +397,9 @@ impl Tree {
                     self.nodes[framework].queue.set_limited(shape, false);
                     self.settle(framework);
                 }
-                Limited::Seat(seat) => self.relieved_seats.push(seat),
+                Limited::Seat(seat) => {
+                    self.relieved_seats.insert(seat);
+                }
             }
         }
     }
@@ -389,17 +408,10 @@ impl Tree {
     /// something stands beneath it, and neither changes here.
     fn order_anew(&mut self) {
         let ids: Vec<NodeId> = self.nodes.iter().map(|(id, _)| id).collect();
-        for id in ids {
-            let node = &self.nodes[id];
-            let Some(former) = node.standing else { continue };
-            let rank = node.rank(&self.total);
-            let (parent, name) = (node.parent, node.name.clone());
-            let order = &mut self.nodes[parent].order;
-            order.remove(&(former, name.clone(), id));
-            if let Some(rank) = rank {
-                order.insert((rank, name, id));
+        for id in ids.into_iter().filter(|id| *id != ROOT) {
+            if self.nodes[id].standing.is_some() {
+                self.settle_one(id);
             }
-            self.nodes[id].standing = rank;
         }
     }
 }

@@ -15,37 +15,64 @@ use jiff::Timestamp;
 use meseta_crds::task::{Constraint, ConstraintOperator};
 use meseta_crds::{Quantity, ResourceList};
 
-use crate::allocator::{AgentRow, Allocator, RoleRow, TaskKey, TaskRow};
+use crate::allocator::{AgentRow, Allocator, Decisions, RoleRow, SeatKey, TaskKey, TaskRow};
 
 /// Runs a script and compares what was answered.
 #[expect(clippy::needless_pass_by_value, reason = "an `Expect` is written in place")]
 pub(super) fn check(script: &str, expected: Expect) {
     let mut allocator = Allocator::new();
     let mut answers = String::new();
+    let mut now = 0;
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        run(&mut allocator, line, &mut answers);
+        match line.strip_prefix("now ") {
+            Some(time) => now = time.parse().unwrap(),
+            None => run(&mut allocator, line, now, &mut answers),
+        }
     }
     expected.assert_eq(&answers);
 }
 
-fn run(allocator: &mut Allocator, line: &str, answers: &mut String) {
+fn run(allocator: &mut Allocator, line: &str, now: i64, answers: &mut String) {
     let words: Vec<&str> = line.split_whitespace().collect();
     match words.as_slice() {
         ["agent", name, rest @ ..] => allocator.upsert_agent(agent(name, rest)),
         ["role", path, rest @ ..] => allocator.upsert_role(role(path, rest)),
         ["task", name, rest @ ..] => allocator.upsert_task(task(name, rest)),
+        ["seat", at] => allocator.upsert_seat(seat(at), false),
+        ["suppress", at] => allocator.upsert_seat(seat(at), true),
+        ["revive", at] => allocator.revive(&seat(at)),
+        ["hold", offer] => allocator.hold(offer.parse().unwrap()),
+        ["decline", offer, until @ ..] => {
+            let until = until.first().map(|until| until.parse().unwrap());
+            allocator.decline(offer.parse().unwrap(), until);
+        }
+        ["accept", at, offers, until, tasks @ ..] => {
+            let key = seat(at);
+            let row = |text: &&str| {
+                let words: Vec<&str> = text.split(',').collect();
+                TaskRow {
+                    framework: Some(key.framework.clone()),
+                    role: key.role.clone(),
+                    ..task(words[0], &words[1..])
+                }
+            };
+            let offers: Vec<u64> = offers.split(',').map(|id| id.parse().unwrap()).collect();
+            let until = until.parse().ok();
+            let result = allocator.accept(&offers, tasks.iter().map(row).collect(), until);
+            if let Err(error) = result {
+                writeln!(answers, "{error}").unwrap();
+            }
+        }
+        ["deadline"] => writeln!(answers, "{:?}", allocator.next_deadline()).unwrap(),
         ["gone", "agent", name] => allocator.remove_agent(name),
         ["gone", "role", path] => allocator.remove_role(path),
         ["gone", "task", name] => allocator.remove_task(&key(name)),
+        ["gone", "seat", at] => allocator.remove_seat(&seat(at)),
         ["confirm", name] => allocator.confirm(&key(name)),
         ["forget", name] => allocator.forget(&key(name)),
         ["allocate", rest @ ..] => {
             let room = rest.first().map_or(usize::MAX, |room| room.parse().unwrap());
-            let placements = allocator.decide(0, room).placements;
-            let placed: Vec<String> =
-                placements.iter().map(|p| format!("{}@{}", p.task.name, p.agent)).collect();
-            writeln!(answers, "{}", if placed.is_empty() { "-".into() } else { placed.join(" ") })
-                .unwrap();
+            writeln!(answers, "{}", decided(&allocator.decide(now, room))).unwrap();
         }
         ["explain", name] => match allocator.explain(&key(name)) {
             Some(explanation) => writeln!(answers, "{explanation}").unwrap(),
@@ -68,6 +95,27 @@ fn run(allocator: &mut Allocator, line: &str, answers: &mut String) {
         }
         _ => panic!("not understood: {line}"),
     }
+}
+
+/// `t1@a` a placement, `#1:f@a(cpu=2)` an offer to the framework `f`, `-#1` one taken back.
+fn decided(decisions: &Decisions) -> String {
+    let Decisions { placements, offers, rescinded } = decisions;
+    let placements = placements.iter().map(|p| format!("{}@{}", p.task.name, p.agent));
+    let offers = offers.iter().map(|offer| {
+        let resources = offer.resources.iter().map(|(name, amount)| format!("{name}={amount}"));
+        let resources: Vec<String> = resources.collect();
+        let (framework, agent) = (&offer.seat.framework, &offer.agent);
+        format!("#{}:{framework}@{agent}({})", offer.id, resources.join(" "))
+    });
+    let rescinded = rescinded.iter().map(|id| format!("-#{id}"));
+    let all: Vec<String> = placements.chain(offers).chain(rescinded).collect();
+    if all.is_empty() { "-".to_owned() } else { all.join(" ") }
+}
+
+/// `f` in the default role, or `f/eng/etl`.
+fn seat(text: &str) -> SeatKey {
+    let (framework, role) = text.split_once('/').unwrap_or((text, "default"));
+    SeatKey { framework: framework.to_owned(), role: role.to_owned() }
 }
 
 pub(super) fn key(name: &str) -> TaskKey {
@@ -108,6 +156,7 @@ fn role(path: &str, words: &[&str]) -> RoleRow {
     for word in words {
         match word.split_once('=') {
             Some((_, weight)) => row.weight = weight.parse().unwrap(),
+            None if word.contains('>') => row.guarantees.extend(amounts(&word.replace('>', "="))),
             None => row.limits.extend(amounts(&word.replace('<', "="))),
         }
     }
