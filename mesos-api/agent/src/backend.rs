@@ -59,8 +59,8 @@ pub struct ExecutorFacts {
     /// As it was when the executor was launched; the id is filled in.
     pub framework_info: v1::FrameworkInfo,
     /// Time until it must have subscribed; [`REGISTRATION_TIMEOUT`](crate::REGISTRATION_TIMEOUT) for
-    /// one that starts, [`REREGISTRATION_TIMEOUT`](crate::REREGISTRATION_TIMEOUT) for one that was
-    /// found.
+    /// one that starts. One that was found comes back when it will; Mesos gives it 2 s, and it takes
+    /// its tasks with it when it is ended.
     pub subscribe_within: Duration,
 }
 
@@ -92,7 +92,7 @@ pub enum Refused {
     /// No executor of this uid is expected.
     #[error("the executor is not known")]
     NoExecutor,
-    /// The executor is told to shut down.
+    /// The executor is told to shut down, and was not given the task before.
     #[error("the executor is shutting down")]
     ShuttingDown,
     /// The executor has another task of this Mesos id, which is not over.

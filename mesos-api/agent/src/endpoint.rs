@@ -15,7 +15,7 @@ mod route;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -34,6 +34,8 @@ use route::Route;
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     pub(crate) executors: Executors,
+    /// Where it listens: a peer of this address is on this machine.
+    pub(crate) own: Option<IpAddr>,
     /// For the bodies of all requests.
     pub(crate) room: Room,
     /// Ends the streams.
@@ -55,8 +57,8 @@ impl Endpoint {
         B: Body + Send,
         B::Data: Send,
     {
-        let peer = request.extensions().get::<SocketAddr>();
-        if !peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
+        let peer = request.extensions().get::<SocketAddr>().map(SocketAddr::ip);
+        if !peer.is_some_and(|peer| self.is_here(peer)) {
             return Err(Refusal::forbidden("Only programs on this machine are served"));
         }
         match route::route(request.uri().path()) {
@@ -65,6 +67,11 @@ impl Endpoint {
             Some(Route::Health) => Ok(answer::empty(StatusCode::OK)),
             None => Err(Refusal::not_found()),
         }
+    }
+
+    /// Whether connections from this address begin on this machine.
+    fn is_here(&self, peer: IpAddr) -> bool {
+        peer.to_canonical().is_loopback() || self.own == Some(peer)
     }
 
     async fn call<B>(&self, request: Request<B>) -> Result<Answer, Refusal>

@@ -31,7 +31,7 @@
 //! 1. calls [`Executors::expect`] for each executor whose container may run;
 //! 2. calls [`Executors::launch`] or [`Executors::launch_group`] for each of its tasks that is not
 //!    over, with [`Progress`] as it stands on the disk: handed over, or answered by a stored update;
-//! 3. repeats [`Executors::shutdown`] for those that are ending.
+//! 3. repeats [`Executors::shutdown`] for those that are ending, before or after.
 //!
 //! When the executor subscribes, its updates that were not acknowledged are stored (known ones are
 //! only acknowledged), what was never handed over is launched, and what was handed over but the
@@ -40,7 +40,8 @@
 //!
 //! # Who may call
 //!
-//! Only peers of this machine's loopback addresses are served. Beyond that an executor is believed
+//! Only peers on this machine are served: those with a loopback address, or with the one that the
+//! agent listens at. Beyond that an executor is believed
 //! who it says it is: Mesos' token (`MESOS_EXECUTOR_AUTHENTICATION_TOKEN`, sent as `Bearer`) cannot
 //! be asked for, because `pymesos` 0.3.15 does not send it. So a program on this machine, of
 //! whatever container with the machine's network, that knows the ids of a framework and its executor
@@ -76,7 +77,3 @@ pub use server::serve;
 
 /// Time an executor has to subscribe after its container was started; as in Mesos.
 pub const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Time an executor has to come back after the agent was started again. Mesos gives 2 s, 15 at most;
-/// `pymesos` tries once in 4 s, and an executor that is ended takes its tasks with it.
-pub const REREGISTRATION_TIMEOUT: Duration = Duration::from_secs(15);

@@ -15,7 +15,8 @@ const MAX_CONNECTIONS: usize = 1024;
 /// Serves executors until `shutdown`; then their streams end, and they come back to whoever listens
 /// at this address next. Dropping the future cuts them at once.
 pub async fn serve(listener: TcpListener, executors: Executors, shutdown: CancellationToken) {
-    let endpoint = Endpoint { executors, room: Room::default(), shutdown: shutdown.clone() };
+    let own = listener.local_addr().ok().map(|address| address.ip());
+    let endpoint = Endpoint { executors, own, room: Room::default(), shutdown: shutdown.clone() };
     let service = tower::service_fn(move |request| {
         let endpoint = endpoint.clone();
         async move { Ok::<_, Infallible>(endpoint.answer(request).await) }

@@ -167,7 +167,11 @@ impl Session {
         if tasks.iter().any(|each| self.tasks.contains_key(&each.uid)) {
             return Ok(());
         }
-        if let Phase::ShuttingDown(_) = self.phase {
+        // A group is handed over as one, so one that was not written down as a whole was not sent.
+        let answered = tasks.iter().any(|each| each.progress == Progress::Answered);
+        let fresh = !answered && tasks.iter().any(|each| each.progress == Progress::New);
+        // What it may have is still its own to report on.
+        if fresh && matches!(self.phase, Phase::ShuttingDown(_)) {
             return Err(Refused::ShuttingDown);
         }
         let mut ids = BTreeSet::new();
@@ -178,9 +182,6 @@ impl Session {
                 return Err(Refused::IdInUse);
             }
         }
-        // A group is handed over as one, so one that was not written down as a whole was not sent.
-        let answered = tasks.iter().any(|each| each.progress == Progress::Answered);
-        let fresh = !answered && tasks.iter().any(|each| each.progress == Progress::New);
         for each in &tasks {
             let state = match each.progress {
                 _ if fresh => State::Waiting,

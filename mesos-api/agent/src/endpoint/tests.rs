@@ -23,7 +23,8 @@ impl Backend for Nobody {
 async fn status_for(peer: Option<&str>) -> u16 {
     let executors = Executors::new(v1::AgentInfo::default(), None, Arc::new(Nobody));
     let shutdown = CancellationToken::new();
-    let endpoint = Endpoint { executors, room: Room::default(), shutdown };
+    let own = Some("10.0.0.7".parse().unwrap());
+    let endpoint = Endpoint { executors, own, room: Room::default(), shutdown };
     let mut request = Request::get("/health").body(Full::<Bytes>::default()).unwrap();
     if let Some(peer) = peer {
         request.extensions_mut().insert(peer.parse::<SocketAddr>().unwrap());
@@ -33,7 +34,7 @@ async fn status_for(peer: Option<&str>) -> u16 {
 
 #[tokio::test]
 async fn only_programs_of_this_machine_are_served() {
-    for peer in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+    for peer in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "10.0.0.7:1"] {
         assert_eq!(status_for(Some(peer)).await, 200, "{peer}");
     }
     for peer in ["10.0.0.1:1", "192.168.1.1:1", "[fe80::1]:1", "[::ffff:10.0.0.1]:1", "0.0.0.0:1"] {

@@ -704,6 +704,32 @@ fn shutdown_tells_what_was_not_handed_over() {
 }
 
 #[test]
+fn an_executor_that_is_ending_still_reports_on_what_it_has() {
+    check(
+        "shutdown 10
+         launch a answered
+         launch b handed
+         launch c
+         subscribe b
+         update a end u1
+         standing",
+        &expect![[r"
+            shutdown 10
+            launch a answered
+            launch b handed
+            launch c
+              refused: the executor is shutting down
+            subscribe b
+              SHUTDOWN
+              end
+            update a end u1
+            standing
+              -
+        "]],
+    );
+}
+
+#[test]
 fn the_grace_of_a_shutdown_can_only_become_shorter() {
     check(
         "subscribe
