@@ -8,10 +8,14 @@
 pub mod accept;
 pub mod call;
 pub mod checks;
+pub mod failure;
 pub mod framework;
 pub mod ids;
+pub mod kill;
 pub mod launch;
+pub mod lifecycle;
 pub mod offer;
+pub mod reconcile;
 pub mod resources;
 pub mod roles;
 pub mod rows;
