@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http_body_util::Full;
+use proptest::prelude::*;
 
 use super::*;
 use crate::backend::{Backend, Stored};
@@ -20,16 +21,19 @@ impl Backend for Nobody {
     fn message(&self, _: &str, _: Bytes) {}
 }
 
-async fn status_for(peer: Option<&str>) -> u16 {
+fn endpoint() -> Endpoint {
     let executors = Executors::new(v1::AgentInfo::default(), None, Arc::new(Nobody));
     let shutdown = CancellationToken::new();
     let own = Some("10.0.0.7".parse().unwrap());
-    let endpoint = Endpoint { executors, own, room: Room::default(), shutdown };
+    Endpoint { executors, own, room: Room::default(), shutdown }
+}
+
+async fn status_for(peer: Option<&str>) -> u16 {
     let mut request = Request::get("/health").body(Full::<Bytes>::default()).unwrap();
     if let Some(peer) = peer {
         request.extensions_mut().insert(peer.parse::<SocketAddr>().unwrap());
     }
-    endpoint.answer(request).await.status().as_u16()
+    endpoint().answer(request).await.status().as_u16()
 }
 
 #[tokio::test]
@@ -41,4 +45,69 @@ async fn only_programs_of_this_machine_are_served() {
         assert_eq!(status_for(Some(peer)).await, 403, "{peer}");
     }
     assert_eq!(status_for(None).await, 403);
+}
+
+/// A call that is valid, with pieces of it replaced.
+fn spoiled() -> impl Strategy<Value = Vec<u8>> {
+    let status = r#"{"status":{"task_id":{"value":"t"},"state":"TASK_RUNNING","uuid":"AA=="}}"#;
+    let calls = [
+        r#"{"type":"SUBSCRIBE","subscribe":{"unacknowledged_updates":[U]}}"#,
+        r#"{"type":"UPDATE","update":U}"#,
+        r#"{"type":"MESSAGE","message":{"data":"aGk="}}"#,
+    ]
+    .map(|call| {
+        let ids = r#"{"executor_id":{"value":"e"},"framework_id":{"value":"f"},"#;
+        call.replacen('{', ids, 1).replace('U', status)
+    });
+    let spoilt =
+        (0..calls.len(), any::<prop::sample::Index>(), prop::collection::vec(any::<u8>(), 0..4));
+    spoilt.prop_map(move |(call, at, bytes)| {
+        let mut call = calls[call].clone().into_bytes();
+        let at = at.index(call.len());
+        let end = (at + bytes.len()).min(call.len());
+        call.splice(at..end, bytes);
+        call
+    })
+}
+
+fn request(body: Vec<u8>, headers: &[(String, Vec<u8>)]) -> Request<Full<Bytes>> {
+    let mut request = Request::post("/api/v1/executor").body(Full::new(Bytes::from(body))).unwrap();
+    for (name, value) in headers {
+        if let Ok(value) = http::HeaderValue::from_bytes(value) {
+            let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+            request.headers_mut().append(name, value);
+        }
+    }
+    request.extensions_mut().insert("127.0.0.1:1".parse::<SocketAddr>().unwrap());
+    request
+}
+
+fn headers() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
+    let name = prop::sample::select(vec!["content-type", "accept", "content-encoding"]);
+    let value = prop_oneof![
+        Just(b"application/json".to_vec()),
+        Just(b"application/x-protobuf".to_vec()),
+        Just(b"*/*;q=0, text/*".to_vec()),
+        prop::collection::vec(any::<u8>(), 0..12),
+    ];
+    prop::collection::vec((name.prop_map(str::to_owned), value), 0..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_comes_is_answered_with_a_status_of_the_protocol(
+        body in prop_oneof![spoiled(), prop::collection::vec(any::<u8>(), 0..200)],
+        headers in headers(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let answer = runtime.block_on(async {
+            let endpoint = endpoint();
+            endpoint.executors.recovered();
+            endpoint.answer(request(body, &headers)).await
+        });
+        let status = answer.status().as_u16();
+        prop_assert!([202, 400, 406, 415, 501].contains(&status), "{status}");
+    }
 }
