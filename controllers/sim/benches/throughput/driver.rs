@@ -21,7 +21,7 @@ const CONCURRENT: usize = 128;
 /// Longest wait for the end of a phase.
 const DEADLINE: Duration = Duration::from_secs(600);
 /// Memory is read when nothing has happened for so long.
-const SETTLED: Duration = Duration::from_secs(2);
+pub(crate) const SETTLED: Duration = Duration::from_secs(2);
 
 /// What is printed of one store.
 #[derive(Default)]
@@ -69,7 +69,7 @@ impl Figures {
     }
 }
 
-fn as_f64(count: usize) -> f64 {
+pub(crate) fn as_f64(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
@@ -122,7 +122,7 @@ pub(crate) async fn memory(server: &Server, figures: &mut Figures) -> Result<()>
     Ok(())
 }
 
-async fn start_fleet(server: &Server, config: Config) -> Result<Fleet> {
+pub(crate) async fn start_fleet(server: &Server, config: Config) -> Result<Fleet> {
     let mut clients = BTreeMap::new();
     for number in 0..config.agents {
         let name = config.name(number);

@@ -1,4 +1,6 @@
-//! What a task costs from its record to its end, with 1,000 simulated agents, on both stores.
+//! What a task costs from its record to its end, with 1,000 simulated agents, on both stores; what
+//! one costs that an external scheduler launches ([`launches`]); and how soon a scheduler is told of a
+//! free resource ([`notices`]).
 //!
 //! ```text
 //!  this process: agents, driver ── TLS ──► child: API server, controllers, store ──► etcd, if asked
@@ -11,13 +13,15 @@
 //! plane could do with the machine to itself. Memory is resident memory of the child.
 //!
 //! ```text
-//! cargo bench -p meseta-sim --bench throughput
+//! cargo bench -p meseta-sim --bench throughput [-- tasks|notices|launches]
 //! ```
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints figures")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints figures")]
 
 mod driver;
 mod etcd;
+mod launches;
+mod notices;
 mod process;
 mod server;
 
@@ -35,31 +39,73 @@ const AGENTS: u32 = 1000;
 const TASKS: usize = 5000;
 /// Tasks that run at the same time when memory is looked at.
 const RUNNING: usize = 10_000;
+/// The tables, by the argument that asks for them.
+const TABLES: [&str; 3] = ["tasks", "notices", "launches"];
+/// The stores.
+const STORES: [&str; 2] = ["embedded", "etcd"];
+/// Schedulers that wait for a free resource.
+const SEATS: [usize; 3] = [1, 10, 100];
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         [_, "serve", kind, place] => runtime.block_on(server::serve(kind, place)),
-        _ => runtime.block_on(measure()),
+        _ => runtime.block_on(measure(&arguments)),
     }
 }
 
-async fn measure() -> Result<()> {
+/// Prints the tables whose names are among the arguments, or all.
+async fn measure(arguments: &[String]) -> Result<()> {
     meseta_serve::install_crypto_provider();
-    let mut rows = Vec::new();
-    for kind in ["embedded", "etcd"] {
-        let row = match measure_on(kind).await {
-            Ok(figures) => figures.row(kind),
-            Err(err) => format!("{kind:10} not run: {err:#}"),
-        };
-        eprintln!("{row}");
-        rows.push(row);
+    let named = |name: &str| arguments.iter().any(|argument| argument == name);
+    let any = TABLES.iter().any(|name| named(name));
+    let wanted = |name: &str| !any || named(name);
+    if wanted("tasks") {
+        println!("{TASKS} tasks through the whole way, {AGENTS} agents over TLS; memory in MiB");
+        println!("{}", Figures::header());
+        for kind in STORES {
+            match measure_on(kind).await {
+                Ok(figures) => println!("{}", figures.row(kind)),
+                Err(err) => println!("{kind:10} not run: {err:#}"),
+            }
+        }
     }
-    println!("{TASKS} tasks through the whole way, {AGENTS} agents over TLS; memory in MiB");
-    println!("{}", Figures::header());
-    rows.iter().for_each(|row| println!("{row}"));
+    if wanted("notices") {
+        println!("free resource → notice of an offer, ms, in process");
+        println!("{}", notices::header());
+        for kind in STORES {
+            for seats in SEATS {
+                match notices_on(kind, seats).await {
+                    Ok(row) => println!("{row}"),
+                    Err(err) => println!("{kind:10} not run: {err:#}"),
+                }
+            }
+        }
+    }
+    if wanted("launches") {
+        println!("tasks launched on offers, {AGENTS} agents over TLS; CPU of the control plane");
+        println!("{}", launches::Figures::header());
+        for kind in STORES {
+            match launches_on(kind).await {
+                Ok(figures) => println!("{}", figures.row(kind)),
+                Err(err) => println!("{kind:10} not run: {err:#}"),
+            }
+        }
+    }
     Ok(())
+}
+
+async fn notices_on(kind: &str, seats: usize) -> Result<String> {
+    let directory = tempfile::tempdir()?;
+    let (_etcd, place) = place(kind, directory.path())?;
+    notices::row(kind, &place, seats).await
+}
+
+async fn launches_on(kind: &str) -> Result<launches::Figures> {
+    let directory = tempfile::tempdir()?;
+    let (etcd, mut server) = start(kind, directory.path()).await?;
+    launches::measure(&mut server, etcd.as_ref()).await
 }
 
 async fn measure_on(kind: &str) -> Result<Figures> {
@@ -78,11 +124,17 @@ async fn measure_on(kind: &str) -> Result<Figures> {
 
 /// A control plane with an empty store in `directory`.
 async fn start(kind: &str, directory: &Path) -> Result<(Option<Etcd>, Server)> {
+    let (etcd, place) = place(kind, directory)?;
+    let server = Server::start(kind, &place).await.context("control plane")?;
+    Ok((etcd, server))
+}
+
+/// An empty store in `directory`, and where it is.
+fn place(kind: &str, directory: &Path) -> Result<(Option<Etcd>, String)> {
     let etcd = match kind {
         "etcd" => Some(Etcd::start(directory).context("etcd")?),
         _ => None,
     };
     let place = etcd.as_ref().map_or_else(|| directory.display().to_string(), Etcd::endpoint);
-    let server = Server::start(kind, &place).await.context("control plane")?;
-    Ok((etcd, server))
+    Ok((etcd, place))
 }

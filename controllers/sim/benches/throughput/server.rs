@@ -1,25 +1,28 @@
 //! The measured child: a control plane as `meseta control-plane` joins it.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use meseta_api_server::{ApiServer, Options};
+use meseta_crds::Quantity;
 use meseta_pki::{AGENTS_GROUP, CONTROL_PLANE_GROUP, CertificateAuthority};
 use meseta_serve::{Identity, Limits};
+use meseta_sim::{Scheduler, Wishes};
 use meseta_store::Store;
 use meseta_store::embedded::EmbeddedStore;
 use meseta_store::etcd::{self, EtcdStore};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::process::Process;
@@ -35,9 +38,23 @@ struct Reached {
     authority_key_pem: String,
 }
 
+/// Tasks that a scheduler in the child is to launch; it says when they are stored, or over.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Wanted {
+    /// Name of its framework.
+    pub(crate) name: String,
+    pub(crate) tasks: usize,
+    /// What each of them needs.
+    pub(crate) cpu_millis: i64,
+    /// Whether to wait for their end.
+    pub(crate) to_the_end: bool,
+}
+
 /// A control plane, seen from outside.
 pub(crate) struct Server {
     pub(crate) process: Process,
+    /// What it is asked for, line by line, and what it says to that.
+    pipes: Option<(ChildStdin, BufReader<ChildStdout>)>,
     url: String,
     authority: CertificateAuthority,
 }
@@ -48,15 +65,23 @@ impl Server {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve", kind, place]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = Process::start(&mut command)?;
+        let input = process.0.stdin.take().context("its input was asked for")?;
         let output = process.0.stdout.take().context("its output was asked for")?;
-        let line = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            BufReader::new(output).read_line(&mut line).map(|_| line)
-        });
-        let reached: Reached = serde_json::from_str(&line.await??).context("it has not started")?;
+        let (line, output) = read_line(BufReader::new(output)).await?;
+        let reached: Reached = serde_json::from_str(&line).context("it has not started")?;
         let authority =
             CertificateAuthority::from_pem(&reached.authority_pem, &reached.authority_key_pem)?;
-        Ok(Self { process, url: reached.url, authority })
+        Ok(Self { process, pipes: Some((input, output)), url: reached.url, authority })
+    }
+
+    /// Lets a scheduler in it launch tasks, and waits until it has.
+    pub(crate) async fn launch(&mut self, wanted: Wanted) -> Result<()> {
+        let (mut input, output) = self.pipes.take().context("it was lost")?;
+        writeln!(input, "{}", serde_json::to_string(&wanted)?)?;
+        let (line, output) = read_line(output).await?;
+        self.pipes = Some((input, output));
+        ensure!(line.trim() == wanted.name, "the child says {line:?}");
+        Ok(())
     }
 
     /// A connection as an administrator.
@@ -89,6 +114,14 @@ impl Server {
     }
 }
 
+async fn read_line(mut output: BufReader<ChildStdout>) -> Result<(String, BufReader<ChildStdout>)> {
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut line = String::new();
+        output.read_line(&mut line).map(|_| (line, output))
+    });
+    Ok(reading.await??)
+}
+
 /// Serves until its input ends.
 pub(crate) async fn serve(kind: &str, place: &str) -> Result<()> {
     meseta_serve::install_crypto_provider();
@@ -112,17 +145,58 @@ pub(crate) async fn serve(kind: &str, place: &str) -> Result<()> {
         Identity { user: "bench".to_owned(), groups: vec![CONTROL_PLANE_GROUP.to_owned()] };
     let client = api.client(identity);
     let config = meseta_runtime::Config { sole: true, ..meseta_runtime::Config::new("bench") };
+    let (controllers, handle) = meseta_runtime::Controllers::new(config);
+    let handles = watch::Sender::new(vec![handle]);
+    let schedulers = api.client(Identity {
+        user: "admin".to_owned(),
+        groups: vec![meseta_pki::ADMIN_GROUP.to_owned()],
+    });
     tokio::spawn(meseta_serve::serve(listener, tls, Limits::default(), api, stop.clone()));
-    let controllers = tokio::spawn(meseta_runtime::run(client, config, stop.clone()));
+    let controllers = tokio::spawn(controllers.run(client, stop.clone()));
     println!("{}", serde_json::to_string(&reached)?);
+    let (sender, mut lines) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lines().map_while(Result::ok) {
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
     // The parent's end, however it comes, is the end of the input.
-    tokio::task::spawn_blocking(|| std::io::stdin().read(&mut [0])).await??;
+    while let Some(line) = lines.recv().await {
+        let wanted: Wanted = serde_json::from_str(&line)?;
+        launch(&schedulers, &handles, &wanted).await?;
+        println!("{}", wanted.name);
+    }
     stop.cancel();
     controllers.await??;
     Ok(())
 }
 
-async fn open(kind: &str, place: &str) -> Result<Arc<dyn Store>> {
+/// Runs a scheduler until its tasks are stored, or over.
+async fn launch(
+    client: &Client,
+    handles: &watch::Sender<Vec<meseta_runtime::Handle>>,
+    wanted: &Wanted,
+) -> Result<()> {
+    let cpus = Quantity::from_millis(wanted.cpu_millis);
+    let wishes = Wishes {
+        name: wanted.name.clone(),
+        role: "eng".to_owned(),
+        tasks: wanted.tasks,
+        needs: [("cpu".to_owned(), cpus)].into(),
+    };
+    let mut scheduler = Scheduler::start(client.clone(), handles.subscribe(), wishes).await?;
+    let is_done = |done: &meseta_sim::Done| match wanted.to_the_end {
+        true => done.finished == wanted.tasks,
+        false => done.launched == wanted.tasks,
+    };
+    scheduler.wait_for(is_done).await;
+    ensure!(is_done(&scheduler.done()), "{:?}", scheduler.done());
+    Ok(())
+}
+
+pub(crate) async fn open(kind: &str, place: &str) -> Result<Arc<dyn Store>> {
     match kind {
         "embedded" => Ok(Arc::new(EmbeddedStore::open(Path::new(place))?)),
         "etcd" => {
