@@ -134,6 +134,15 @@ pub enum Error {
     /// The agent's address is in use, or its certificate is none.
     #[error("the agent cannot listen for control planes")]
     Listener(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The address for executors is in use, or not this machine's.
+    #[error("the agent cannot listen on {address} for executors")]
+    ExecutorListener {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
     /// The machine lacks something that containers need.
     #[error("this machine cannot run containers")]
     Machine(#[source] std::io::Error),
@@ -239,7 +248,10 @@ async fn prepare(
     let cgroups = Cgroups::detect().map_err(Error::Machine)?;
     let ip = agent::ip(config.advertise.as_deref(), config.listen);
     let mesos = Mesos::open(&config.name, config.mesos_listen, ip, &directory, &cgroups).await;
-    let (mesos, for_executors) = mesos.map_err(|err| Error::Listener(err.into()))?;
+    let (mesos, for_executors) = mesos.map_err(|source| match config.mesos_listen {
+        Some(address) => Error::ExecutorListener { address, source },
+        None => Error::Directory(source.into()),
+    })?;
     let node = Node {
         name: config.name.clone(),
         client,

@@ -103,7 +103,7 @@ impl Mesos {
             let backend =
                 Disk { registry: Arc::clone(&registry), directory: Arc::clone(directory) };
             let info = v1::AgentInfo {
-                hostname: endpoint.ip().to_string(),
+                hostname: hostname()?,
                 id: Some(v1::AgentId { value: agent.to_owned() }),
                 port: Some(i32::from(endpoint.port())),
                 ..v1::AgentInfo::default()
@@ -289,6 +289,12 @@ async fn bind(address: SocketAddr, directory: &Directory) -> io::Result<TcpListe
     let listener = TcpListener::bind(address).await?;
     checkpoint::write(&path, &Address { port: listener.local_addr()?.port() })?;
     Ok(listener)
+}
+
+/// This machine's name, as the kernel has it.
+fn hostname() -> io::Result<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
+    Ok(name.trim().to_owned())
 }
 
 /// Where executors on this machine reach a listener.

@@ -16,8 +16,8 @@ use meseta_pki::{Issued, agent_user};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
-use super::machine;
 use super::shutdown::Parts;
+use super::{machine, mesos};
 use crate::verbs::agent_kubeconfig::server_url;
 use crate::{endpoints, kubeconfig};
 
@@ -57,6 +57,10 @@ pub(super) struct Machine {
     /// An attribute for constraints, beside those that are found.
     #[arg(long, value_name = "NAME=VALUE", value_parser = attribute)]
     attribute: Vec<(String, String)>,
+    /// Where executors written for Mesos find the agent, on loopback; `none`: they do not run here.
+    /// Port 0 is chosen once and kept.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:5051")]
+    mesos_agent_listen: mesos::Listen,
     /// The program that runs containers; `meseta-shim` beside this one where it is not given.
     #[arg(long, value_name = "FILE")]
     shim: Option<PathBuf>,
@@ -88,6 +92,7 @@ impl Machine {
             shim: std::path::absolute(shim)?,
             listen,
             advertise,
+            mesos_listen: self.mesos_agent_listen.0,
             resources: (!resources.is_empty()).then_some(resources),
             attributes: self.attribute.into_iter().collect::<BTreeMap<_, _>>(),
             hidden,

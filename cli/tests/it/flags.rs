@@ -53,6 +53,7 @@ async fn what_is_no_address_is_refused_before_anything_starts() {
         ["up", "--mesos-listen", "5050"],
         ["control-plane", "--mesos-listen", "localhost:5050"],
         ["control-plane", "--mesos-listen", "off"],
+        ["up", "--mesos-agent-listen", "5051"],
     ] {
         let (code, said) = ends(&args).await;
         assert!(code == 2 && said.contains("ADDRESS:PORT"), "{args:?}: {said}");

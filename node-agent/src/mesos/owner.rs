@@ -11,15 +11,14 @@ use std::time::Duration;
 
 use meseta_crds::task::{MesosStatus, reason};
 use meseta_crds::{Task, TaskState};
-use meseta_mesos_agent::{Killed, Progress, Refused};
+use meseta_mesos_agent::{Killed, Launch, Progress, Refused};
 use meseta_mesos_wire::v1::{DurationInfo, KillPolicy};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
-use super::groups::Joined;
 use super::inner::{self, Early, End, Seen, Step, tell};
 use super::journal::{Entry, Journal};
-use super::registry::{Executor, Inner};
+use super::registry::{Executor, Inner, Launched};
 use super::status;
 use crate::checkpoint::{Accepted, Outcome, StopCause};
 use crate::node::{Node, blocking, unix_millis};
@@ -134,6 +133,14 @@ impl Owner<'_> {
                     }
                 }
                 Step::End(end) => {
+                    let early = matches!(*end, End::Early(Early::Killed, _));
+                    // It may have been launched with its group since it was looked at.
+                    if early
+                        && self.task.early().is_none()
+                        && !self.node.mesos.registry.forestall(self.task, &Early::Killed)
+                    {
+                        continue;
+                    }
                     let kept = self.end(journal, executor, &end).await;
                     if let Err(err) = &kept {
                         let error = err as &dyn std::error::Error;
@@ -189,33 +196,23 @@ impl Owner<'_> {
         if self.task.group.is_some() {
             launch.task.executor = Some(executor.info.clone());
         }
-        let launches = match registry.join_group(self.task, launch) {
-            Joined::Complete(launches) => launches,
-            Joined::Broken => {
-                registry.end_early(std::slice::from_ref(&self.task.uid), &Early::GroupBroken);
-                return true;
-            }
-            Joined::Waiting if Instant::now() >= self.group_due => {
-                self.break_group(&Early::GroupBroken);
-                return true;
-            }
-            Joined::Waiting => return false,
-        };
-        let uids: Vec<String> = launches.iter().map(|launch| launch.uid.clone()).collect();
-        let launched = match &self.task.group {
+        let send = |launches: Vec<Launch>| match &self.task.group {
             Some(_) => executors.launch_group(&executor.uid, launches),
             None => launches.into_iter().try_for_each(|one| executors.launch(&executor.uid, one)),
         };
-        match launched {
-            Ok(()) => {
-                for task in uids.iter().filter_map(|uid| registry.task(uid)) {
-                    task.set_launched();
-                }
-                false
+        match registry.launch(self.task, launch, send) {
+            Launched::Sent => false,
+            Launched::Waiting if Instant::now() >= self.group_due => {
+                registry.forestall(self.task, &Early::GroupBroken)
+            }
+            Launched::Waiting => false,
+            Launched::Broken => {
+                registry.end_early(std::slice::from_ref(&self.task.uid), &Early::GroupBroken);
+                true
             }
             // It has just ended: that is told.
-            Err(Refused::NoExecutor) => false,
-            Err(refused) => {
+            Launched::Refused(Refused::NoExecutor, _) => false,
+            Launched::Refused(refused, uids) => {
                 registry.end_early(&uids, &Early::Refused(refused));
                 true
             }
@@ -244,9 +241,6 @@ impl Owner<'_> {
         executor: Option<&Executor>,
         end: &End,
     ) -> io::Result<()> {
-        if let End::Early(early @ (Early::Killed | Early::GroupBroken), _) = end {
-            self.break_group(early);
-        }
         let now = unix_millis();
         let capabilities = executor.map(|executor| executor.capabilities).unwrap_or_default();
         let spec = &self.accepted.spec;
@@ -347,14 +341,6 @@ impl Owner<'_> {
             message: last.message.as_deref().map(report::told),
             updates: Some(window.updates),
             ..View::of_outcome(&outcome(last))
-        }
-    }
-
-    /// The others of its group, if it has one, end for this too.
-    fn break_group(&self, early: &Early) {
-        if let Some((id, ..)) = &self.task.group {
-            let key = (self.task.executor.clone(), id.clone());
-            self.node.mesos.registry.break_group(&key, early);
         }
     }
 

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use meseta_mesos_agent::{Launch, Progress, Standing};
+use meseta_mesos_agent::{Launch, Progress, Refused, Standing};
 use meseta_mesos_wire::v1::{ExecutorInfo, TaskInfo};
 use meseta_shim_api::Limits;
 use tokio::sync::{Notify, watch};
@@ -35,6 +35,19 @@ pub(crate) struct Registry {
     groups: Mutex<Groups>,
     pub(crate) messages: Messages,
     pub(crate) cgroups: Cgroups,
+}
+
+/// What became of a launch.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Launched {
+    /// The task is sent, with its group.
+    Sent,
+    /// Others of its group are to come.
+    Waiting,
+    /// Its group will not be complete.
+    Broken,
+    /// It was not taken, and neither were these.
+    Refused(Refused, Vec<String>),
 }
 
 /// An executor that has an owner.
@@ -117,15 +130,51 @@ impl Registry {
         InnerHold { registry: Arc::clone(self), task }
     }
 
-    /// Adds a task to its group.
-    pub(crate) fn join_group(&self, task: &Inner, launch: Launch) -> Joined {
-        match &task.group {
+    /// Adds a task to its group, and has the group sent if it is complete: all of it is launched
+    /// then, or nothing. A task alone is sent at once.
+    ///
+    /// Under one lock, so that no task of the group is ended between the two.
+    pub(crate) fn launch(
+        &self,
+        task: &Inner,
+        launch: Launch,
+        send: impl FnOnce(Vec<Launch>) -> Result<(), Refused>,
+    ) -> Launched {
+        let mut groups = locked(&self.groups);
+        let joined = match &task.group {
             Some((id, index, size)) => {
                 let key = (task.executor.clone(), id.clone());
-                locked(&self.groups).join(&key, *size, *index, launch)
+                groups.join(&key, *size, *index, launch)
             }
             None => Joined::Complete(vec![launch]),
+        };
+        let launches = match joined {
+            Joined::Complete(launches) => launches,
+            Joined::Waiting => return Launched::Waiting,
+            Joined::Broken => return Launched::Broken,
+        };
+        let uids: Vec<String> = launches.iter().map(|launch| launch.uid.clone()).collect();
+        match send(launches) {
+            Ok(()) => {
+                uids.iter().filter_map(|uid| self.task(uid)).for_each(|task| task.set_launched());
+                Launched::Sent
+            }
+            Err(refused) => Launched::Refused(refused, uids),
         }
+    }
+
+    /// Sees to it that a task is not launched, and its group neither, of which the others end for
+    /// this. False where it is launched already.
+    pub(crate) fn forestall(&self, task: &Inner, early: &Early) -> bool {
+        let mut groups = locked(&self.groups);
+        if task.is_launched() {
+            return false;
+        }
+        if let Some((id, ..)) = &task.group {
+            let waiting = groups.break_up(&(task.executor.clone(), id.clone()));
+            self.end_early(&waiting, early);
+        }
+        true
     }
 
     /// The group will not be complete: for this, its tasks end that wait for the others.
