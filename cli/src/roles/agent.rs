@@ -25,7 +25,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   meseta agent --kubeconfig n1.kubeconfig
   meseta agent --kubeconfig n1.kubeconfig --server https://10.0.0.1:7443,https://10.0.0.2:7443
   meseta agent --kubeconfig test.kubeconfig --data-dir /tmp/a --listen 127.0.0.1:0 \\
-    --resources cpu=1,memory=512Mi --attribute rack=r1";
+    --mesos-agent-listen 127.0.0.1:0 --resources cpu=1,memory=512Mi --attribute rack=r1";
 
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
@@ -149,7 +149,15 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 
 /// Runs the agent until `stop`.
 pub(super) async fn work(client: Client, config: Config, stop: CancellationToken) -> Result<()> {
-    Ok(meseta_node_agent::run(client, config, stop).await?)
+    meseta_node_agent::run(client, config, stop).await.map_err(|error| {
+        let executors = matches!(error, meseta_node_agent::Error::ExecutorListener { .. });
+        let error = anyhow::Error::new(error);
+        if executors {
+            error.context("--mesos-agent-listen takes another address, or `none`")
+        } else {
+            error
+        }
+    })
 }
 
 /// What the agent's listener shows and trusts.

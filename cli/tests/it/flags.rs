@@ -41,8 +41,14 @@ async fn a_port_that_is_taken_names_the_flag_that_helps() {
     let any = "127.0.0.1:0";
     let mesos = ["control-plane", "--listen", any, "--mesos-listen", &taken];
     let api = ["control-plane", "--listen", &taken, "--mesos-listen", any];
-    for (args, flag) in [(mesos, "--mesos-listen takes another"), (api, "--listen takes another")] {
-        let (code, said) = ends(&args).await;
+    let executors = ["up", "--listen", any, "--mesos-listen", "none", "--shim", "/bin/true"];
+    let executors = [&executors[..], &["--mesos-agent-listen", &taken]].concat();
+    for (args, flag) in [
+        (&mesos[..], "--mesos-listen takes another"),
+        (&api[..], "--listen takes another"),
+        (&executors[..], "--mesos-agent-listen takes another"),
+    ] {
+        let (code, said) = ends(args).await;
         assert!(code == 1 && said.contains(&taken) && said.contains(flag), "{args:?}: {said}");
     }
 }
