@@ -30,8 +30,8 @@ fn nanos(nanoseconds: i64) -> Option<v1::DurationInfo> {
 }
 
 #[track_caller]
-fn refused(task: v1::TaskInfo, gist: &str) {
-    let fault = super::task(&task, "a", "*").expect_err(gist);
+fn refused(task: impl std::borrow::Borrow<v1::TaskInfo>, gist: &str) {
+    let fault = super::task(task.borrow(), "a", "*").expect_err(gist);
     assert!(fault.contains(gist), "{fault}");
 }
 
