@@ -1,7 +1,7 @@
 //! The protobuf form. prost reads and writes it; what prost does not do is done around it.
 //!
 //! prost takes a missing required field for its default, and keeps values of enums that nobody
-//! knows. So the bytes are checked before ([`check`]), and if there was such a value, it is dropped
+//! knows. So the bytes are checked before (`check`), and if there was such a value, it is dropped
 //! from the message after.
 
 mod check;
