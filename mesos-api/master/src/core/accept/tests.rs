@@ -2,6 +2,7 @@
 
 mod groups;
 mod launches;
+mod properties;
 mod refusals;
 
 use meseta_crds::{Quantity, TaskState};
