@@ -184,7 +184,7 @@ pub struct MesosTask {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub executor_info: Option<serde_json::Value>,
-    /// The `FrameworkInfo`, with its id, as it was when an executor was launched.
+    /// The `FrameworkInfo`, with its id, as it was when this was launched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub framework_info: Option<serde_json::Value>,
