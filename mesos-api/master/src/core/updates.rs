@@ -280,13 +280,14 @@ fn owed(row: &TaskRow, was_unreachable: bool) -> Option<Own> {
     }
     let never = row.updates.is_empty() && row.acknowledged.is_none();
     match row.state {
-        // No agent makes an update of this: it is gone.
-        TaskState::Lost => Some(Own::Ended),
         TaskState::Unreachable => Some(Own::Unreachable),
-        // Otherwise the agent makes one, with the state; unless there never was one, or it has let go.
-        TaskState::Finished | TaskState::Failed | TaskState::Killed | TaskState::Dropped => {
-            (never || !row.held_by_agent).then_some(Own::Ended)
-        }
+        // The agent makes an update of it, with the state; unless there never was one, or it has let
+        // go, or was made to.
+        TaskState::Finished
+        | TaskState::Failed
+        | TaskState::Killed
+        | TaskState::Dropped
+        | TaskState::Lost => (never || !row.held_by_agent).then_some(Own::Ended),
         TaskState::Pending
         | TaskState::Staging
         | TaskState::Starting

@@ -189,7 +189,7 @@ fn unreachable_is_told_once_for_each_stream_and_so_is_the_return() {
 fn an_end_that_no_update_tells_is_told_and_freed_when_the_stream_held() {
     for (state, updates, held) in [
         (TaskState::Lost, vec![], true),
-        (TaskState::Lost, vec![(1, TaskRunning)], true),
+        (TaskState::Lost, vec![(1, TaskRunning)], false),
         (TaskState::Dropped, vec![], true),
         (TaskState::Killed, vec![], true),
         (TaskState::Failed, vec![(1, TaskRunning)], false),
@@ -210,7 +210,13 @@ fn an_end_that_no_update_tells_is_told_and_freed_when_the_stream_held() {
 
 #[test]
 fn the_agent_is_waited_for_where_it_is_to_tell_the_end() {
-    for state in [TaskState::Finished, TaskState::Failed, TaskState::Killed, TaskState::Dropped] {
+    for state in [
+        TaskState::Finished,
+        TaskState::Failed,
+        TaskState::Killed,
+        TaskState::Dropped,
+        TaskState::Lost,
+    ] {
         let mut delivery = Delivery::default();
         let row = row(state, &[(1, TaskRunning)]);
         step(&mut delivery, &row, Some(0), 0, "send 1, at 10000");
