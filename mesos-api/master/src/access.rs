@@ -66,7 +66,9 @@ impl Access {
         match &*self.known.borrow() {
             Known::Nothing => Err(Refusal::unavailable("The credentials have not been read yet")),
             Known::Absent => {
-                if peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
+                // Browsers name an origin: a page from elsewhere is not this machine's user.
+                let is_page = headers.contains_key(header::ORIGIN);
+                if !is_page && peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
                     return Ok(None);
                 }
                 Err(Refusal::forbidden(format!(

@@ -12,10 +12,13 @@
 //! **Invariants:** the calls of one framework are carried out one after the other, those of different
 //! frameworks at the same time. At most one stream is live; what is sent goes to it or nowhere.
 
+mod accept;
 mod calls;
 pub(crate) mod events;
+mod life;
 mod messages;
 mod offers;
+mod orders;
 mod pass;
 pub(crate) mod stream;
 mod subscribe;
@@ -47,8 +50,10 @@ pub(crate) struct Session {
     pub(crate) framework_id: String,
     office: Arc<Office>,
     jobs: mpsc::Sender<Job>,
-    /// Something is to be looked at.
+    /// Tasks are to be looked at.
     wake: Notify,
+    /// The framework itself is to be looked at.
+    life: Notify,
     stop: CancellationToken,
     state: Mutex<State>,
 }
@@ -58,6 +63,8 @@ struct State {
     /// The framework's record, once there is one.
     record: Option<Record>,
     live: Option<Live>,
+    /// Since when it is connected, or is not, in milliseconds since 1970.
+    since: Option<i64>,
     /// Streams so far.
     streams: u64,
     /// By name of the task's record.
@@ -93,13 +100,14 @@ impl Session {
             office,
             jobs,
             wake: Notify::new(),
+            life: Notify::new(),
             stop: stop.clone(),
             state: Mutex::default(),
         });
-        let (calls, passes) = (Arc::clone(&session), Arc::clone(&session));
+        let [calls, passes, life] = std::array::from_fn(|_| Arc::clone(&session));
         tokio::spawn(async move {
-            let work = async { tokio::join!(calls.work(queue), passes.look_after()) };
-            stop.run_until_cancelled(work).await;
+            let work = async { tokio::join!(calls.work(queue), passes.look_after(), life.live()) };
+            stop.run_until_cancelled(Box::pin(work)).await;
         });
         session
     }
@@ -124,9 +132,10 @@ impl Session {
         });
     }
 
-    /// Asks for a pass.
+    /// Asks for a look at everything that changed.
     pub(crate) fn look(&self) {
         self.wake.notify_one();
+        self.life.notify_one();
     }
 
     /// Checks that a call that is not SUBSCRIBE comes from the scheduler that is subscribed.

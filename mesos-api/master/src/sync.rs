@@ -9,10 +9,12 @@
 //! **Invariant:** nothing of one term is seen by the next: it begins from a list.
 
 mod messages;
+mod orphans;
 pub(crate) mod rows;
+mod steps;
 mod watch;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::ResourceExt as _;
@@ -23,11 +25,10 @@ use tokio_util::sync::CancellationToken;
 use self::rows::{Changed, Rows};
 use crate::address::Advertised;
 use crate::core::ids;
+use crate::core::lifecycle::Completed;
 use crate::session::Session;
 use crate::session::events;
 
-/// Ids of frameworks that ended, and may not come back; as many as a Mesos master keeps.
-const MAX_COMPLETED: usize = 50;
 /// Frameworks with a session, connected or not. Five times what is built for.
 const MAX_FRAMEWORKS: usize = 5000;
 
@@ -120,11 +121,11 @@ struct Sessions {
     by_id: BTreeMap<String, Arc<Session>>,
     /// By uid of the framework's record.
     by_uid: BTreeMap<String, Arc<Session>>,
-    completed: VecDeque<String>,
+    completed: Completed,
     /// How many ids were given out.
     given: u64,
     /// Agents that were heard of.
-    reachable: std::collections::BTreeSet<String>,
+    reachable: BTreeSet<String>,
 }
 
 /// There are too many frameworks.
@@ -179,8 +180,9 @@ impl Office {
                 let framework = frameworks.iter().find(|f| f.uid().as_ref() == Some(uid))?;
                 self.session_of(framework)
             });
-            if let Some(session) = session {
-                session.look();
+            match session {
+                Some(session) => session.look(),
+                None => self.look_for_orphans(uid),
             }
         }
         for agent in &changed.agents {
@@ -190,7 +192,7 @@ impl Office {
 
     /// Tells everybody when an agent is not heard of any more.
     fn agent_changed(&self, agent: &str) {
-        let reachable = self.rows.agent(agent).is_some_and(|row| row.reachable);
+        let reachable = self.rows.agent(agent).is_some_and(|row| row.unreachable_since.is_none());
         let sessions: Vec<Arc<Session>> = {
             let mut sessions = self.lock();
             let was_reachable = match reachable {
@@ -268,7 +270,7 @@ impl Office {
 
     /// Whether a framework of this id has ended and may not come back.
     pub(crate) fn is_completed(&self, framework_id: &str) -> bool {
-        self.lock().completed.iter().any(|id| id == framework_id)
+        self.lock().completed.contains(framework_id)
     }
 
     /// Forgets a session: its framework is gone (`completed`), or was never stored.
@@ -277,10 +279,7 @@ impl Office {
         sessions.by_id.remove(&session.framework_id);
         sessions.by_uid.retain(|_, other| other.framework_id != session.framework_id);
         if completed {
-            sessions.completed.push_back(session.framework_id.clone());
-            if sessions.completed.len() > MAX_COMPLETED {
-                sessions.completed.pop_front();
-            }
+            sessions.completed.insert(session.framework_id.clone());
         }
     }
 

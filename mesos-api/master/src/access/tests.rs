@@ -69,3 +69,12 @@ fn an_empty_secret_record_lets_nobody_in() {
     assert_eq!(check(&with(&[]), &pair("ann:s3cret"), LOCAL), Err(401));
     assert_eq!(check(&with(&[]), "", LOCAL), Err(401));
 }
+
+#[test]
+fn a_page_in_a_browser_of_this_machine_is_not_served_without_credentials() {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::ORIGIN, HeaderValue::from_static("http://127.0.0.1:5050"));
+    let peer = LOCAL.parse().ok();
+    let answer = access(Known::Absent).admit(&headers, peer, SCHEDULER_REALM);
+    assert_eq!(answer.unwrap_err().status.as_u16(), 403);
+}

@@ -1,14 +1,14 @@
 //! The calls of a scheduler, carried out one after the other.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use meseta_mesos_wire::v1::OfferId;
 use meseta_mesos_wire::v1::scheduler::{Call, call};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Session, Subscription};
-use crate::core::{roles, statuses};
+use super::{Record, Session, Subscription};
+use crate::core::offer::filter;
+use crate::core::statuses;
 use crate::server::answer::Refusal;
 use crate::server::body::Room;
 
@@ -53,27 +53,60 @@ impl Session {
     /// Mesos master does.
     async fn call(self: &Arc<Self>, call: Call, kind: call::Type) {
         use call::Type as T;
-        let Some(uid) = self.record().map(|record| record.uid) else { return };
+        let Some(record) = self.record() else { return };
+        let uid = &record.uid;
         let market = &self.office.term.market;
         // Whatever the market says: after the end of the term nobody is there any more.
         match kind {
+            T::Accept => {
+                if let Some(accept) = call.accept {
+                    self.accept(accept).await;
+                }
+            }
+            T::Decline => {
+                if let Some(decline) = call.decline {
+                    let ids = values(decline.offer_ids);
+                    market.decline(uid, ids, filter(decline.filters.as_ref())).await.ok();
+                }
+            }
             T::Revive => {
                 let roles = call.revive.map(|revive| revive.roles).unwrap_or_default();
-                if self.has_roles(&roles) {
-                    market.revive(&uid, roles).await.ok();
+                if record.has_roles(&roles) {
+                    market.revive(uid, roles).await.ok();
                 }
             }
             T::Suppress => {
                 let roles = call.suppress.map(|suppress| suppress.roles).unwrap_or_default();
-                if self.has_roles(&roles) {
-                    market.suppress(&uid, roles).await.ok();
+                if record.has_roles(&roles) {
+                    market.suppress(uid, roles).await.ok();
+                }
+            }
+            T::Kill => {
+                if let Some(kill) = call.kill {
+                    self.kill(&record, &kill).await;
+                }
+            }
+            T::Shutdown => {
+                if let Some(shutdown) = call.shutdown {
+                    self.shutdown(&record, &shutdown).await;
                 }
             }
             T::Acknowledge => {
                 if let Some(acknowledge) = call.acknowledge {
-                    self.acknowledge(&uid, &acknowledge);
+                    self.acknowledge(uid, &acknowledge);
                 }
             }
+            T::Reconcile => {
+                if let Some(reconcile) = call.reconcile {
+                    self.reconcile(&record, &reconcile);
+                }
+            }
+            T::Message => {
+                if let Some(message) = call.message {
+                    self.message(uid, message).await;
+                }
+            }
+            T::Teardown => self.teardown().await,
             // Nothing of these is offered or known here, so there is nothing to answer.
             T::AcceptInverseOffers
             | T::DeclineInverseOffers
@@ -81,14 +114,8 @@ impl Session {
             | T::ReconcileOperations
             | T::Request => {}
             // The server has dealt with them.
-            _ => {}
+            T::Subscribe | T::UpdateFramework | T::Unknown => {}
         }
-    }
-
-    /// Whether all of these are roles of the framework.
-    fn has_roles(&self, roles: &[String]) -> bool {
-        let own = self.record().map(|record| record.roles).unwrap_or_default();
-        roles.iter().all(|role| own.contains(role))
     }
 
     fn acknowledge(&self, uid: &str, acknowledge: &call::Acknowledge) {
@@ -103,6 +130,13 @@ impl Session {
         if taken {
             rows.touch(uid, &row.name);
         }
+    }
+}
+
+impl Record {
+    /// Whether all of these are roles of the framework.
+    fn has_roles(&self, roles: &[String]) -> bool {
+        roles.iter().all(|role| self.roles.contains(role))
     }
 }
 

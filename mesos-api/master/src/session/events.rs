@@ -67,6 +67,11 @@ pub(super) fn update(status: v1::TaskStatus) -> Event {
     Event { update: Some(event::Update { status }), ..of(event::Type::Update) }
 }
 
+pub(super) fn operation(status: v1::OperationStatus) -> Event {
+    let update = event::UpdateOperationStatus { status };
+    Event { update_operation_status: Some(update), ..of(event::Type::UpdateOperationStatus) }
+}
+
 /// From an executor, for its scheduler.
 pub(super) fn message(agent: &str, executor: &str, data: Vec<u8>) -> Event {
     let message = event::Message {

@@ -16,9 +16,8 @@ use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
-use kube::Api;
 use kube::api::{Patch, PatchParams};
-use meseta_crds::{SCHEDULER_FINALIZER, Task};
+use meseta_crds::Task;
 use meseta_runtime::WriteError;
 use serde_json::json;
 
@@ -173,6 +172,9 @@ impl Session {
     /// An executor that has ended: its scheduler is told once, and the record is let go of.
     fn look_at_executor(&self, row: TaskRow, agenda: &mut Agenda) {
         let over = row.state.is_terminal() || (row.deleted && !row.held_by_agent);
+        if !over && self.lock().live.is_some() {
+            self.office.listen_to(&row.agent);
+        }
         if !over || !row.held_by_scheduler {
             return;
         }
@@ -205,9 +207,6 @@ struct Written {
 
 impl Session {
     async fn write_task(&self, write: Write) -> Written {
-        let gateway = &self.office.gateway;
-        let tasks: Api<Task> = Api::namespaced(gateway.client.clone(), &gateway.namespace);
-        let parameters = PatchParams::default();
         let row = &write.row;
         let result = match &write.what {
             What::Acknowledged(uuid) => {
@@ -216,47 +215,13 @@ impl Session {
                     "status": { "mesos": { "acknowledged": uuid } },
                 });
                 let patch = Patch::Merge(&patch);
+                let (tasks, parameters) = (self.office.tasks(), PatchParams::default());
                 let patch = tasks.patch_status(&row.name, &parameters, &patch);
                 self.office.term.writer.write(patch).await
             }
-            What::Free => self.free(&tasks, row).await,
+            What::Free => self.office.free(row).await,
         };
         Written { write, result }
-    }
-
-    /// Takes the scheduler's finalizer off a task.
-    async fn free(&self, tasks: &Api<Task>, row: &TaskRow) -> Result<Task, WriteError> {
-        let writer = &self.office.term.writer;
-        let parameters = PatchParams::default();
-        // Where it is from birth, so that a write of the agent meanwhile does no harm.
-        let index = usize::from(row.held_by_agent);
-        let path = format!("/metadata/finalizers/{index}");
-        let patch = json!([
-            { "op": "test", "path": "/metadata/uid", "value": row.uid },
-            { "op": "test", "path": path, "value": SCHEDULER_FINALIZER },
-            { "op": "remove", "path": path },
-        ]);
-        if let Ok(patch) = serde_json::from_value::<json_patch::Patch>(patch) {
-            let patch = Patch::<()>::Json(patch);
-            match writer.write(tasks.patch(&row.name, &parameters, &patch)).await {
-                Err(WriteError::Rejected(_) | WriteError::Conflict) => {}
-                other => return other,
-            }
-        }
-        // The agent let go meanwhile, or somebody else has a finalizer too.
-        let mut task = writer.read(tasks.get(&row.name)).await?;
-        if task.metadata.uid.as_ref() != Some(&row.uid) {
-            return Err(WriteError::NotFound);
-        }
-        task.metadata.finalizers.get_or_insert_default().retain(|f| f != SCHEDULER_FINALIZER);
-        let patch = json!({
-            "metadata": {
-                "uid": row.uid,
-                "resourceVersion": task.metadata.resource_version,
-                "finalizers": task.metadata.finalizers,
-            },
-        });
-        writer.write(tasks.patch(&row.name, &parameters, &Patch::Merge(&patch))).await
     }
 
     fn written(&self, agenda: &mut Agenda, written: Written) {
@@ -265,12 +230,7 @@ impl Session {
         match result {
             Ok(task) => {
                 agenda.letting_go.remove(name);
-                let finalizers = task.metadata.finalizers.as_deref().unwrap_or_default();
-                if task.metadata.deletion_timestamp.is_some() && finalizers.is_empty() {
-                    self.office.rows.remove_task(name);
-                } else {
-                    self.office.rows.wrote_task(&task);
-                }
+                self.office.wrote(&task);
             }
             // The watch tells, and what it tells is looked at.
             Err(WriteError::NotFound) => {}
@@ -290,7 +250,7 @@ impl Session {
     }
 }
 
-async fn sleep_until(when: Option<i64>) {
+pub(super) async fn sleep_until(when: Option<i64>) {
     match when {
         Some(when) => {
             let millis = u64::try_from(when.saturating_sub(now())).unwrap_or_default();

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use kube::ResourceExt as _;
 use kube::api::PostParams;
-use kube::{Api, ResourceExt as _};
 use meseta_crds::Framework;
 use meseta_mesos_wire::Encoding;
 use meseta_mesos_wire::v1::scheduler::call;
@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 
 use super::{Job, Live, Record, Session, events, stream};
 use crate::core::framework::{self, Accepted};
+use crate::core::lifecycle::REMOVED;
+use crate::sync::now;
 
 /// Tries to write a record that others write too.
 const WRITE_TRIES: usize = 5;
@@ -69,6 +71,7 @@ impl Session {
         let number = {
             let mut state = self.lock();
             state.streams += 1;
+            state.since = Some(now());
             let Subscription { stream_id, encoding, sender, .. } = subscription;
             let number = state.streams;
             state.live = Some(Live { id: stream_id, number, encoding, sender });
@@ -102,7 +105,7 @@ impl Session {
             record.is_none_or(|record| record.metadata.deletion_timestamp.is_some())
         });
         if ending || self.office.is_completed(&self.framework_id) {
-            return Err(Refused::Fault("Framework has been removed".to_owned()));
+            return Err(Refused::Fault(REMOVED.to_owned()));
         }
         let call = &subscription.call;
         let accepted = framework::subscribe(
@@ -142,8 +145,7 @@ impl Session {
     ) -> Result<Framework, WriteError> {
         let gateway = &self.office.gateway;
         let writer = &self.office.term.writer;
-        let frameworks: Api<Framework> =
-            Api::namespaced(gateway.client.clone(), &gateway.namespace);
+        let frameworks = self.office.frameworks();
         let parameters = PostParams::default();
         let new = framework::record(accepted, &gateway.namespace);
         let name = match name {
@@ -185,7 +187,7 @@ impl Session {
         };
         self.office.bind(&record.uid, self);
         self.lock().record = Some(record);
-        self.office.rows.apply_framework(stored);
+        self.office.rows.wrote_framework(stored);
     }
 
     /// Passes on the notices for one stream until it or its seat is gone.
@@ -218,6 +220,7 @@ impl Session {
                 return;
             }
             state.live = None;
+            state.since = Some(now());
             state.record.as_ref().map(|record| record.uid.clone())
         };
         tracing::info!(framework = self.framework_id, "disconnected");

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
-use meseta_crds::Framework;
 use meseta_mesos_wire::v1::scheduler::call;
 use meseta_runtime::WriteError;
 
@@ -64,7 +62,7 @@ impl Session {
     pub(super) async fn teardown(&self) {
         let Some(record) = self.record() else { return };
         tracing::info!(framework = self.framework_id, name = record.name, "teardown");
-        self.lock().live = None;
+        self.end_stream(None);
         self.office.term.market.leave(&record.uid).await.ok();
         let mut pause = TEARDOWN_RETRY;
         for _ in 0..TEARDOWN_TRIES {
@@ -86,9 +84,7 @@ impl Session {
     /// # Errors
     /// See [`WriteError`]; one that is gone, or another, is no error.
     pub(super) async fn delete_framework(&self, name: &str, uid: &str) -> Result<(), WriteError> {
-        let gateway = &self.office.gateway;
-        let frameworks: Api<Framework> =
-            Api::namespaced(gateway.client.clone(), &gateway.namespace);
+        let frameworks = self.office.frameworks();
         let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
         let parameters = DeleteParams::background().preconditions(preconditions);
         match self.office.term.writer.write(frameworks.delete(name, &parameters)).await {

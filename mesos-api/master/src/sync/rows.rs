@@ -12,7 +12,7 @@ use kube::ResourceExt as _;
 use meseta_crds::{Agent, Framework, Task};
 use tokio::sync::Notify;
 
-use crate::core::rows as core;
+use crate::core::{reconcile, rows as core};
 
 pub(crate) use agent::AgentRow;
 
@@ -44,16 +44,32 @@ pub(crate) struct Rows {
 #[derive(Default)]
 struct State {
     frameworks: BTreeMap<String, Arc<Framework>>,
+    /// By name: when this process wrote those that no watch has shown since.
+    frameworks_written: BTreeMap<String, Instant>,
     /// By uid of the framework.
     tasks: BTreeMap<String, Tasks>,
     /// By name of the task: uid of its framework.
     owners: BTreeMap<String, String>,
-    agents: BTreeMap<String, Arc<AgentRow>>,
+    agents: Agents,
     /// By uid of an executor: uid of its framework, and its id.
     executors: BTreeMap<String, (String, String)>,
     /// Uids of tasks whose end was seen, the latest last: the answer to an own write may come later.
     removed: VecDeque<String>,
     changed: Changed,
+}
+
+/// The agents, by name.
+#[derive(Default)]
+pub(crate) struct Agents(BTreeMap<String, Arc<AgentRow>>);
+
+impl reconcile::Agents for Agents {
+    fn agent(&self, name: &str) -> reconcile::Agent {
+        match self.0.get(name).map(|row| row.unreachable_since) {
+            None => reconcile::Agent::Unknown,
+            Some(None) => reconcile::Agent::Registered,
+            Some(Some(since)) => reconcile::Agent::Unreachable(since),
+        }
+    }
 }
 
 /// The tasks of one framework.
@@ -91,6 +107,11 @@ impl Rows {
         }
     }
 
+    /// Says that a framework is to be looked at again.
+    pub(crate) fn touch_framework(&self, uid: &str) {
+        self.framework_changed(&mut self.lock(), uid);
+    }
+
     fn framework_changed(&self, state: &mut State, uid: &str) {
         state.changed.frameworks.insert(uid.to_owned());
         self.wake.notify_one();
@@ -120,6 +141,19 @@ impl Rows {
         }
     }
 
+    /// The same, with all agents.
+    pub(crate) fn with_all<T>(
+        &self,
+        framework_uid: &str,
+        f: impl FnOnce(&core::Rows, &Agents) -> T,
+    ) -> T {
+        let state = self.lock();
+        match state.tasks.get(framework_uid) {
+            Some(tasks) => f(&tasks.rows, &state.agents),
+            None => f(&core::Rows::default(), &state.agents),
+        }
+    }
+
     /// Names of the framework's tasks that changed since the last call, gone ones among them.
     pub(crate) fn take_changed(&self, framework_uid: &str) -> BTreeSet<String> {
         let mut state = self.lock();
@@ -138,7 +172,7 @@ impl Rows {
 
     /// One agent.
     pub(crate) fn agent(&self, name: &str) -> Option<Arc<AgentRow>> {
-        self.lock().agents.get(name).cloned()
+        self.lock().agents.0.get(name).cloned()
     }
 
     /// Names of the tasks that a list which begins now must show.
@@ -156,11 +190,16 @@ impl Rows {
     }
 
     pub(super) fn framework_names(&self) -> BTreeSet<String> {
-        self.lock().frameworks.keys().cloned().collect()
+        let state = self.lock();
+        let ahead = |name: &String| {
+            let written = state.frameworks_written.get(name);
+            written.is_some_and(|when| when.elapsed() <= OWN_WRITE_AHEAD)
+        };
+        state.frameworks.keys().filter(|name| !ahead(name)).cloned().collect()
     }
 
     pub(super) fn agent_names(&self) -> BTreeSet<String> {
-        self.lock().agents.keys().cloned().collect()
+        self.lock().agents.0.keys().cloned().collect()
     }
 
     /// A task as a watch shows it.
@@ -226,8 +265,17 @@ impl Rows {
         self.framework_changed(&mut state, &uid);
     }
 
-    /// A framework as a watch or the answer to an own write shows it.
-    pub(crate) fn apply_framework(&self, framework: Framework) {
+    /// A framework as a watch shows it.
+    pub(super) fn apply_framework(&self, framework: Framework) {
+        self.put_framework(framework, None);
+    }
+
+    /// A framework as the answer to an own write shows it.
+    pub(crate) fn wrote_framework(&self, framework: Framework) {
+        self.put_framework(framework, Some(Instant::now()));
+    }
+
+    fn put_framework(&self, framework: Framework, written: Option<Instant>) {
         if framework.spec.scheduler.is_none() {
             return;
         }
@@ -240,6 +288,10 @@ impl Rows {
         }) {
             return;
         }
+        match written {
+            Some(when) => state.frameworks_written.insert(name.clone(), when),
+            None => state.frameworks_written.remove(&name),
+        };
         state.frameworks.insert(name, Arc::new(framework));
         self.framework_changed(&mut state, &uid);
     }
@@ -247,6 +299,7 @@ impl Rows {
     /// A framework that is gone.
     pub(crate) fn remove_framework(&self, name: &str) {
         let mut state = self.lock();
+        state.frameworks_written.remove(name);
         if let Some(uid) = state.frameworks.remove(name).and_then(|framework| framework.uid()) {
             self.framework_changed(&mut state, &uid);
         }
@@ -256,7 +309,7 @@ impl Rows {
         let name = agent.name_any();
         let row = Arc::new(AgentRow::new(agent));
         let mut state = self.lock();
-        let before = state.agents.insert(name.clone(), Arc::clone(&row));
+        let before = state.agents.0.insert(name.clone(), Arc::clone(&row));
         if before != Some(row) {
             self.agent_changed(&mut state, &name);
         }
@@ -264,7 +317,7 @@ impl Rows {
 
     pub(super) fn remove_agent(&self, name: &str) {
         let mut state = self.lock();
-        if state.agents.remove(name).is_some() {
+        if state.agents.0.remove(name).is_some() {
             self.agent_changed(&mut state, name);
         }
     }

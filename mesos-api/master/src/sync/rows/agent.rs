@@ -12,8 +12,9 @@ pub(crate) struct AgentRow {
     pub(crate) facts: AgentFacts,
     /// `host:port` of its TLS endpoint.
     pub(crate) address: Option<String>,
-    /// Whether it is heard of: its `Ready` condition is not `Unknown`.
-    pub(crate) reachable: bool,
+    /// Since when it is not heard of (its `Ready` condition is `Unknown`), in milliseconds since
+    /// 1970.
+    pub(crate) unreachable_since: Option<i64>,
 }
 
 impl AgentRow {
@@ -23,7 +24,9 @@ impl AgentRow {
         Self {
             facts: AgentFacts::of(agent),
             address: status.and_then(|status| status.addresses.first().cloned()),
-            reachable: ready.is_none_or(|ready| ready.status != "Unknown"),
+            unreachable_since: ready
+                .filter(|ready| ready.status == "Unknown")
+                .map(|ready| ready.last_transition_time.0.as_millisecond()),
         }
     }
 }

@@ -1,0 +1,93 @@
+//! ACCEPT: offers are taken, records stored, and what was not launched is told.
+
+use kube::ResourceExt as _;
+use meseta_mesos_wire::v1::scheduler::call;
+use meseta_mesos_wire::v1::task_status::Reason;
+use meseta_runtime::{LaunchError, Taken};
+
+use super::{Record, Session, events};
+use crate::core::accept::{self, Plan, Refusal};
+use crate::core::launch::{Launcher, Place};
+use crate::core::offer::filter;
+use crate::sync::now;
+
+impl Session {
+    /// Carries out an ACCEPT.
+    pub(super) async fn accept(&self, accept: call::Accept) {
+        let Some(record) = self.record() else { return };
+        let ids = accept.offer_ids.into_iter().map(|id| id.value).collect();
+        let Ok(taken) = self.office.term.market.take(&record.uid, ids).await else { return };
+        let refusal = match taken {
+            Ok(taken) => match self.office.rows.agent(&taken.agent) {
+                Some(agent) if agent.unreachable_since.is_none() => {
+                    let filter = filter(accept.filters.as_ref());
+                    return self.launch(&record, taken, &accept.operations, filter).await;
+                }
+                Some(_) => Refusal::AgentDisconnected,
+                None => Refusal::AgentRemoved,
+            },
+            Err(fault) => Refusal::InvalidOffers(fault.to_string()),
+        };
+        self.tell(accept::refuse(&refusal, &accept.operations, record.capabilities, now()));
+    }
+
+    async fn launch(
+        &self,
+        record: &Record,
+        taken: Taken,
+        operations: &[meseta_mesos_wire::v1::offer::Operation],
+        filter: std::time::Duration,
+    ) {
+        let (gateway, rows) = (&self.office.gateway, &self.office.rows);
+        let launcher = Launcher {
+            namespace: &gateway.namespace,
+            framework: &record.name,
+            uid: &record.uid,
+            id: &self.framework_id,
+            info: &record.info,
+            epoch: self.office.term.epoch,
+        };
+        let place = Place { agent: &taken.agent, role: &taken.role };
+        let mut plan = rows.with_tasks(&record.uid, |rows| {
+            accept::plan(launcher, place, &taken.resources, rows, operations, now())
+        });
+        let tasks = std::mem::take(&mut plan.tasks);
+        self.tell(plan);
+        let stored = self.office.term.market.launch(taken, tasks.clone(), filter).await;
+        // Otherwise the next leader sees what was stored, and tells of the rest when it is asked.
+        let Ok(stored) = stored else { return };
+        for (task, stored) in tasks.iter().zip(stored) {
+            match stored {
+                Ok(stored) => rows.wrote_task(&stored),
+                Err(error) => {
+                    let name = task.name_any();
+                    tracing::info!(framework = self.framework_id, name, %error, "not launched");
+                    let (reason, message) = (reason(&error), error.to_string());
+                    let capabilities = record.capabilities;
+                    let told = accept::not_launched(task, reason, &message, capabilities, now());
+                    if let Some(status) = told {
+                        self.send(&events::update(status));
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&self, plan: Plan) {
+        for status in plan.told {
+            self.send(&events::update(status));
+        }
+        for status in plan.operations {
+            self.send(&events::operation(status));
+        }
+    }
+}
+
+/// Mesos' reason for a task whose record was not stored.
+fn reason(error: &LaunchError) -> Reason {
+    match error {
+        LaunchError::Gone | LaunchError::TooMuch => Reason::InvalidOffers,
+        LaunchError::Executor => Reason::ExecutorTerminated,
+        LaunchError::Exists | LaunchError::Refused(_) => Reason::TaskInvalid,
+    }
+}

@@ -1,0 +1,85 @@
+//! KILL, SHUTDOWN and RECONCILE.
+
+use std::time::Duration;
+
+use kube::api::{Patch, PatchParams};
+use meseta_mesos_wire::v1::scheduler::call;
+use meseta_runtime::WriteError;
+use serde_json::json;
+
+use super::{Record, Session, events};
+use crate::core::kill::{self, Order};
+use crate::core::reconcile;
+use crate::sync::now;
+
+/// Tries to write a wish that the scheduler was told is taken.
+const WRITE_TRIES: u32 = 5;
+/// Pause after the first; doubles.
+const WRITE_RETRY: Duration = Duration::from_millis(100);
+
+impl Session {
+    /// Carries out a KILL.
+    pub(super) async fn kill(&self, record: &Record, kill: &call::Kill) {
+        let aware = record.capabilities.partition_aware;
+        let order = self
+            .office
+            .rows
+            .with_all(&record.uid, |rows, agents| kill::kill(kill, rows, agents, aware, now()));
+        self.order(record, order).await;
+    }
+
+    /// Carries out a SHUTDOWN.
+    pub(super) async fn shutdown(&self, record: &Record, shutdown: &call::Shutdown) {
+        let rows = &self.office.rows;
+        let order = rows.with_tasks(&record.uid, |rows| kill::shutdown(shutdown, rows));
+        self.order(record, order).await;
+    }
+
+    /// Answers a RECONCILE.
+    pub(super) fn reconcile(&self, record: &Record, request: &call::Reconcile) {
+        let aware = record.capabilities.partition_aware;
+        let answers = self.office.rows.with_all(&record.uid, |rows, agents| {
+            let state = self.lock();
+            let delivery = |name: &str| state.deliveries.get(name);
+            reconcile::answers(request, rows, delivery, agents, aware, now())
+        });
+        for status in answers {
+            self.send(&events::update(status));
+        }
+    }
+
+    async fn order(&self, record: &Record, order: Order) {
+        match order {
+            Order::Ignore => {}
+            Order::Tell(status) => self.send(&events::update(*status)),
+            Order::Write { record: name, kill } => {
+                let uid = self
+                    .office
+                    .rows
+                    .with_tasks(&record.uid, |rows| rows.get(&name).map(|row| row.uid.clone()));
+                let patch = json!({ "metadata": { "uid": uid }, "spec": { "kill": kill } });
+                self.write_wish(&name, &patch).await;
+            }
+        }
+    }
+
+    async fn write_wish(&self, name: &str, patch: &serde_json::Value) {
+        let tasks = self.office.tasks();
+        let mut pause = WRITE_RETRY;
+        for _ in 0..WRITE_TRIES {
+            let parameters = PatchParams::default();
+            let patch = Patch::Merge(patch);
+            match self.office.term.writer.write(tasks.patch(name, &parameters, &patch)).await {
+                Ok(task) => return self.office.wrote(&task),
+                // Gone, or another of that name.
+                Err(WriteError::NotFound | WriteError::Conflict) => return,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, task = name, "the wish to end it is not written yet");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+    }
+}
