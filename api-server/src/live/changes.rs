@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::source::{LiveEvent, LiveObject};
 use crate::cache::{Delivery, Event, Selection};
-use crate::handlers::watch::Changes;
+use crate::handlers::watch::stream::Changes;
 use crate::object::Object;
 use crate::registry::Kind;
 use crate::status::Failure;

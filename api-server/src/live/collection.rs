@@ -22,7 +22,7 @@ use crate::answer::Response;
 use crate::cache::Selection;
 use crate::handlers;
 use crate::handlers::list::{self, Page};
-use crate::handlers::watch::{self, Initial};
+use crate::handlers::watch::stream::{self, Initial};
 use crate::object::Object;
 use crate::registry::Kind;
 use crate::request::media::{self, Wanted};
@@ -149,7 +149,7 @@ impl Collection {
         let shutdown = call.server.shutdown.clone();
         let kind = Arc::clone(&self.kind);
         let changes = LiveChanges::new(Arc::clone(&kind), selection, events, version, shutdown);
-        Ok(watch::begin(kind, wanted.form, &options, initial, changes, room))
+        Ok(stream::begin(kind, wanted.form, &options, initial, changes, room))
     }
 
     /// What is selected, in the order of the keys, and the version it is as of.

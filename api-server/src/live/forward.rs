@@ -16,6 +16,7 @@ use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyDataStream, BodyExt as _};
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 
 use super::Call;
 use super::changes::MOVED;
@@ -71,7 +72,8 @@ pub(super) async fn to(
     let watch = call.verb == Verb::Watch && head.status == StatusCode::OK;
     let cut = if watch { moved } else { Box::pin(tokio::time::sleep(REQUEST_TIMEOUT)) };
     let body = body.into_data_stream();
-    let relay = Relay { body, watch, cut, complete: true, over: false, room };
+    let shutdown = call.server.shutdown.clone();
+    let relay = Relay { body, watch, cut, shutdown, complete: true, over: false, room };
     let relay = futures::stream::unfold(relay, |mut relay| async move {
         let chunk = relay.next().await?;
         Some((chunk, relay))
@@ -102,6 +104,8 @@ struct Relay {
     /// Ready when a watch must end because the leader is another, and anything else because it has
     /// taken too long.
     cut: BoxFuture<'static, ()>,
+    /// Ends a watch; its client goes on at another control plane.
+    shutdown: CancellationToken,
     /// Whether what was passed on ends with a line.
     complete: bool,
     over: bool,
@@ -117,6 +121,7 @@ impl Relay {
         }
         let chunk = tokio::select! {
             biased;
+            () = self.shutdown.cancelled(), if self.watch => return None,
             () = &mut self.cut => Err(BoxError::from(MOVED)),
             chunk = self.body.next() => chunk?.map_err(BoxError::from),
         };

@@ -142,6 +142,16 @@ async fn a_relayed_watch_ends_when_the_leader_stops() {
 }
 
 #[tokio::test]
+async fn a_relayed_watch_ends_with_the_follower() {
+    let planes = Planes::new().await;
+    let mut events = planes.follower.watch(&format!("{ALL}?watch=true")).await;
+    assert_eq!(events.brief().await, "ADDED o-1");
+    let Planes { follower, leader: _leader, _stop, .. } = planes;
+    drop(follower);
+    assert_eq!(events.next().await, None);
+}
+
+#[tokio::test]
 async fn the_follower_itself_decides_who_may_ask() {
     let planes = Planes::new().await;
     let answer = planes.follower.as_user(agent("n1"), Method::GET, ALL, "", "").await;
