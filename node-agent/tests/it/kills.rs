@@ -15,7 +15,7 @@ use crate::machine::Machine;
 const KILLS: u64 = 40;
 
 /// How far a task is, by what is on the disk: the step that a kill fell into.
-fn step(machine: &Machine, uid: &str) -> &'static str {
+pub(crate) fn step(machine: &Machine, uid: &str) -> &'static str {
     let task = machine.task_directory(uid);
     let run = task.join("run-0");
     let has = |name: &str| task.join(name).exists();
@@ -45,7 +45,7 @@ fn step(machine: &Machine, uid: &str) -> &'static str {
     }
 }
 
-async fn until_accepted(machine: &Machine, uid: &str) {
+pub(crate) async fn until_accepted(machine: &Machine, uid: &str) {
     eventually(|| {
         let accepted = machine.task_directory(uid).exists();
         async move { if accepted { Ok(()) } else { Err("not accepted".to_owned()) } }

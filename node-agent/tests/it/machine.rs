@@ -147,22 +147,39 @@ impl Machine {
         group: &str,
         path: &str,
     ) -> (http::StatusCode, String) {
+        let response = self.call(cluster, group, http::Method::GET, path, "").await;
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    /// Asks the agent for anything, as a member of a group.
+    pub(crate) async fn call(
+        &self,
+        cluster: &Cluster,
+        group: &str,
+        method: http::Method,
+        path: &str,
+        body: &'static str,
+    ) -> http::Response<hyper::body::Incoming> {
         let issued = self.ca.issue_client("caller", &[group.to_owned()]).unwrap();
         let authority = self.ca.certificate_pem();
         let client =
             meseta_serve::Client::new(authority, &issued.certificate_pem, &issued.key_pem).unwrap();
         let (client, server) = (&client, &meseta_pki::agent_server_name(&self.name));
+        let method = &method;
         // An agent that was just started listens elsewhere, and says so in a moment.
-        let response = eventually(|| async move {
+        eventually(|| async move {
             let agent = cluster.until_agent(&self.name, |_| true).await;
             let address = agent.status.unwrap_or_default().addresses.first().cloned();
             let address = address.ok_or_else(|| "no address".to_owned())?;
-            client.get(&address, server, path).await.map_err(|err| err.to_string())
+            let answer = match *method {
+                http::Method::POST => client.post(&address, server, path, body.into()).await,
+                _ => client.get(&address, server, path).await,
+            };
+            answer.map_err(|err| err.to_string())
         })
-        .await;
-        let status = response.status();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        (status, String::from_utf8(body.to_vec()).unwrap())
+        .await
     }
 
     /// The output of a task as a control plane gets it.

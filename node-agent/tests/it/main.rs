@@ -6,14 +6,17 @@
 
 mod absence;
 mod cluster;
+mod commands;
 mod deletion;
 mod ends;
+mod executors;
 mod faults;
 mod images;
 mod kills;
 mod layouts;
 mod logs;
 mod machine;
+mod mesos;
 mod placement;
 mod restarts;
 mod volumes;

@@ -1,0 +1,323 @@
+//! Executors written for Mesos, with the tasks inside them: a Python program in a real container that
+//! speaks to the real executor API.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use http_body_util::BodyExt as _;
+use meseta_crds::TaskState;
+use meseta_crds::task::reason;
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, message_of, pid_of, reason_of, state_of, uid_of};
+use crate::eventually;
+use crate::machine::{Machine, kill};
+use crate::mesos::{executor, inner, last_of, states_of, updates_of};
+
+/// Kills of the agent in one run of the test.
+const KILLS: u64 = 16;
+/// Updates of a task that has much to say.
+const BURST: usize = 80;
+
+/// Waits until an executor has printed this line.
+async fn until_heard(machine: &Machine, executor: &str, line: &str) {
+    eventually(|| {
+        let output = machine.output(executor);
+        async move { if output.lines().any(|heard| heard == line) { Ok(()) } else { Err(output) } }
+    })
+    .await;
+}
+
+/// An executor `e` that runs.
+async fn start(cluster: &Cluster, machine: &Machine) -> String {
+    let uid = uid_of(&cluster.launch(&machine.name, "e", executor("E", &[])).await);
+    cluster.until_state("e", TaskState::Running).await;
+    until_heard(machine, &uid, "SUBSCRIBED").await;
+    uid
+}
+
+fn in_group(mut spec: Value, index: i64, size: i64) -> Value {
+    spec["mesos"]["group"] = json!({"id": "g", "size": size, "index": index});
+    spec
+}
+
+#[tokio::test]
+async fn an_executor_runs_tasks_and_is_spoken_to() {
+    let cluster = Cluster::start().await;
+    let machine = Machine::start(&cluster).await;
+    let uid = start(&cluster, &machine).await;
+    for name in ["a", "b"] {
+        cluster.launch(&machine.name, name, inner("e", name, "run")).await;
+    }
+    cluster.launch(&machine.name, "c", inner("e", "c", "finish")).await;
+    let c = cluster.until_told("c").await;
+    assert_eq!(states_of(&c), ["STARTING", "RUNNING", "FINISHED"]);
+    assert_eq!((state_of(&c), reason_of(&c)), (TaskState::Finished, reason::REPORTED_BY_EXECUTOR));
+    assert_eq!(message_of(&c), "done");
+    let status = &updates_of(&c)[2].status;
+    assert_eq!(status["executor_id"], json!({"value": "E"}));
+    assert_eq!(status["agent_id"], json!({"value": machine.name}));
+
+    // Messages, both ways.
+    let group = meseta_pki::CONTROL_PLANE_GROUP;
+    let mut stream = machine.call(&cluster, group, Method::GET, "/v1/messages", "").await;
+    let path = format!("/v1/executors/{uid}/message");
+    let sent = machine.call(&cluster, group, Method::POST, &path, "hello").await;
+    assert_eq!(sent.status(), StatusCode::ACCEPTED);
+    let record = stream.frame().await.unwrap().unwrap().into_data().unwrap();
+    let (_, record) = std::str::from_utf8(&record).unwrap().split_once('\n').unwrap();
+    let record: Value = serde_json::from_str(record).unwrap();
+    assert_eq!(record, json!({"executor": uid, "data": "ZWNobyBoZWxsbw=="}));
+    let other = "/v1/executors/11111111-2222-3333-4444-555555555555/message";
+    let sent = machine.call(&cluster, group, Method::POST, other, "hello").await;
+    assert_eq!(sent.status(), StatusCode::NOT_FOUND);
+
+    // A kill, and a deletion.
+    cluster.until_states("a", &["STARTING", "RUNNING"]).await;
+    cluster.until_states("b", &["STARTING", "RUNNING"]).await;
+    cluster.kill("a", Some(1)).await;
+    let a = cluster.until_told("a").await;
+    assert_eq!(states_of(&a), ["STARTING", "RUNNING", "KILLED"]);
+    cluster.delete("b").await;
+    let b = cluster.until_told("b").await;
+    assert_eq!(states_of(&b), ["STARTING", "RUNNING", "KILLED"]);
+    assert_eq!(state_of(&b), TaskState::Killed);
+
+    // The end of the executor, by its own will after it was asked.
+    cluster.kill("e", None).await;
+    let ended = cluster.until_told("e").await;
+    assert_eq!(
+        (state_of(&ended), reason_of(&ended)),
+        (TaskState::Killed, reason::KILLED_BY_SCHEDULER),
+        "{}",
+        message_of(&ended)
+    );
+    assert!(message_of(&ended).ends_with("exited with code 0"), "{}", message_of(&ended));
+    assert!(updates_of(&ended).is_empty(), "an executor is no task");
+    let heard = machine.output(&uid);
+    for event in ["LAUNCH a", "LAUNCH b", "LAUNCH c", "KILL a", "KILL b", "MESSAGE hello"] {
+        assert_eq!(heard.lines().filter(|line| *line == event).count(), 1, "{event}: {heard}");
+    }
+    assert_eq!(heard.lines().last(), Some("SHUTDOWN"), "{heard}");
+    let late = inner("e", "late", "run");
+    cluster.launch(&machine.name, "late", late).await;
+    let late = cluster.until_told("late").await;
+    assert_eq!(state_of(&late), TaskState::Dropped);
+    assert_eq!(reason_of(&late), reason::EXECUTOR_TERMINATED);
+    machine.until_nothing_left(3).await;
+}
+
+#[tokio::test]
+async fn an_executor_that_dies_takes_its_tasks_along() {
+    let cluster = Cluster::start().await;
+    let machine = Machine::start(&cluster).await;
+    start(&cluster, &machine).await;
+    for name in ["a", "b"] {
+        cluster.launch(&machine.name, name, inner("e", name, "run")).await;
+        cluster.until_states(name, &["STARTING", "RUNNING"]).await;
+    }
+    let running = cluster.until_state("e", TaskState::Running).await;
+    kill(i32::try_from(pid_of(&running).unwrap()).unwrap());
+    for name in ["a", "b"] {
+        let task = cluster.until_told(name).await;
+        assert_eq!(states_of(&task), ["STARTING", "RUNNING", "FAILED"]);
+        assert_eq!(reason_of(&task), reason::EXECUTOR_TERMINATED);
+        let said = "SOURCE_AGENT REASON_EXECUTOR_TERMINATED: its executor `e` ended: ";
+        assert_eq!(last_of(&task), format!("{said}ended by signal SIGKILL"));
+    }
+    assert_eq!(state_of(&cluster.until_told("e").await), TaskState::Failed);
+    machine.until_nothing_left(3).await;
+}
+
+#[tokio::test]
+async fn an_executor_may_use_what_its_tasks_were_granted() {
+    let cluster = Cluster::start().await;
+    let machine = Machine::start(&cluster).await;
+    start(&cluster, &machine).await;
+    cluster.launch(&machine.name, "a", inner("e", "a", "run")).await;
+    cluster.until_states("a", &["STARTING", "RUNNING"]).await;
+    // More than the executor has for itself.
+    cluster.launch(&machine.name, "b", inner("e", "b", "eat 60")).await;
+    let b = cluster.until_told("b").await;
+    assert_eq!(states_of(&b), ["STARTING", "RUNNING", "FINISHED"], "{}", message_of(&b));
+}
+
+#[tokio::test]
+async fn a_group_is_given_to_its_executor_as_a_whole() {
+    let cluster = Cluster::start().await;
+    let machine = Machine::start(&cluster).await;
+    let uid = start(&cluster, &machine).await;
+    let member = |name: &str, index: i64| in_group(inner("e", name, "run"), index, 2);
+    cluster.launch(&machine.name, "second", member("second", 1)).await;
+    cluster.launch(&machine.name, "first", member("first", 0)).await;
+    for name in ["first", "second"] {
+        cluster.until_states(name, &["STARTING", "RUNNING"]).await;
+    }
+    until_heard(&machine, &uid, "LAUNCH_GROUP first second").await;
+
+    // One that is killed takes along those that wait with it.
+    let mut member = member("third", 0);
+    member["mesos"]["group"]["id"] = json!("other");
+    cluster.launch(&machine.name, "third", member.clone()).await;
+    member["mesos"]["taskId"] = json!("fourth");
+    member["mesos"]["group"]["index"] = json!(1);
+    member["kill"] = json!({});
+    cluster.launch(&machine.name, "fourth", member).await;
+    for name in ["third", "fourth"] {
+        let task = cluster.until_told(name).await;
+        assert_eq!(states_of(&task), ["KILLED"], "{name}");
+        assert!(last_of(&task).starts_with("SOURCE_AGENT REASON_TASK_KILLED_DURING_LAUNCH: "));
+    }
+}
+
+#[tokio::test]
+async fn a_task_with_much_to_say_waits_for_its_scheduler() {
+    let cluster = Cluster::start().await;
+    let machine = Machine::start(&cluster).await;
+    start(&cluster, &machine).await;
+    let burst = inner("e", "chatty", &format!("burst {BURST}"));
+    cluster.launch(&machine.name, "chatty", burst).await;
+    let mut told: Vec<Value> = Vec::new();
+    while !told.last().is_some_and(|status| status["state"] == "TASK_FINISHED") {
+        let after = told.last().map(|status| status["uuid"].clone());
+        let task = cluster
+            .until("chatty", |task| {
+                let updates = updates_of(task);
+                let full = updates.len() == meseta_crds::task::MAX_MESOS_UPDATES;
+                (full || state_of(task).is_terminal())
+                    && updates
+                        .first()
+                        .is_some_and(|first| Some(&first.status["uuid"]) != after.as_ref())
+                    && !updates.iter().any(|update| Some(&update.status["uuid"]) == after.as_ref())
+            })
+            .await;
+        let updates = updates_of(&task);
+        assert!(updates.len() <= meseta_crds::task::MAX_MESOS_UPDATES);
+        let is_last = updates.last().is_some_and(|last| last.status["state"] == "TASK_FINISHED");
+        assert_eq!(is_last, state_of(&task).is_terminal(), "the end is told with its state");
+        cluster.acknowledge("chatty", &updates.last().unwrap().uuid).await;
+        told.extend(updates.into_iter().map(|update| update.status));
+    }
+    let said: Vec<&str> = told.iter().filter_map(|status| status["message"].as_str()).collect();
+    let mut expected: Vec<String> = (0..BURST).map(|number| number.to_string()).collect();
+    expected.push("done".to_owned());
+    assert_eq!(said, expected);
+    cluster.until_told("chatty").await;
+}
+
+#[tokio::test]
+async fn tasks_that_are_killed_before_their_executor_comes_are_never_given_to_it() {
+    let cluster = Cluster::start().await;
+    let mut machine = Machine::start(&cluster).await;
+    cluster.launch(&machine.name, "e", executor("E", &["silent"])).await;
+    for name in ["a", "b"] {
+        cluster.launch(&machine.name, name, inner("e", name, "run")).await;
+    }
+    cluster.until_state("e", TaskState::Running).await;
+    cluster.kill("a", None).await;
+    let task = cluster.until_told("a").await;
+    assert_eq!(states_of(&task), ["KILLED"]);
+    assert!(last_of(&task).starts_with("SOURCE_AGENT REASON_TASK_KILLED_DURING_LAUNCH: "));
+    // The others wait, through a restart of the agent too.
+    machine.kill_agent().await;
+    machine.start_agent(&cluster);
+    cluster.delete("b").await;
+    let task = cluster.until_told("b").await;
+    assert_eq!(states_of(&task), ["KILLED"]);
+    // It does not listen, so it is ended after its grace.
+    cluster.kill("e", Some(0)).await;
+    let ended = cluster.until_told("e").await;
+    assert_eq!(state_of(&ended), TaskState::Killed);
+    machine.until_nothing_left(2).await;
+}
+
+#[tokio::test]
+async fn an_executor_that_does_not_subscribe_in_time_is_ended() {
+    let cluster = Cluster::start().await;
+    let machine = Machine::start(&cluster).await;
+    cluster.launch(&machine.name, "e", executor("E", &["silent"])).await;
+    cluster.launch(&machine.name, "a", inner("e", "a", "run")).await;
+    let ended = cluster.until_told("e").await;
+    assert_eq!(
+        (state_of(&ended), reason_of(&ended)),
+        (TaskState::Failed, reason::EXECUTOR_REGISTRATION_TIMEOUT)
+    );
+    let task = cluster.until_told("a").await;
+    assert_eq!(states_of(&task), ["FAILED"]);
+    assert!(last_of(&task).starts_with("SOURCE_AGENT REASON_EXECUTOR_REGISTRATION_TIMEOUT: "));
+    machine.until_nothing_left(2).await;
+}
+
+/// How far a task inside an executor is, by what is on the disk.
+fn step(machine: &Machine, uid: &str) -> &'static str {
+    let task = machine.task_directory(uid);
+    let has = |name: &str| task.join(name).exists();
+    match () {
+        () if has("released") => "released",
+        () if has("result.json") => "over",
+        () if has("updates/00000002.json") => "running",
+        () if has("updates/00000001.json") => "starting",
+        () if has("handed-over") => "handed over",
+        () if has("task.json") => "accepted",
+        () => "placed",
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn executors_come_back_to_an_agent_that_was_killed() {
+    let cluster = Cluster::start().await;
+    let mut machine = Machine::start(&cluster).await;
+    let uid = start(&cluster, &machine).await;
+    let mut steps: BTreeMap<&'static str, u32> = BTreeMap::new();
+    let mut launched = Vec::new();
+    let mut random = 0x1234_5678_9abc_def1_u64;
+    for round in 0..KILLS {
+        let name = format!("t{round}");
+        let killed = round % 3 == 2;
+        let mut spec = inner("e", &name, if killed { "run" } else { "finish" });
+        spec["resources"] = json!({"cpu": "1m"});
+        let task = uid_of(&cluster.launch(&machine.name, &name, spec).await);
+        if killed {
+            if round % 2 == 0 {
+                cluster.until_states(&name, &["STARTING", "RUNNING"]).await;
+            }
+            cluster.kill(&name, None).await;
+        } else if round % 4 > 0 {
+            crate::kills::until_accepted(&machine, &task).await;
+        }
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        tokio::time::sleep(Duration::from_millis((random >> 33) % 40)).await;
+        machine.kill_agent().await;
+        *steps.entry(step(&machine, &task)).or_default() += 1;
+        machine.start_agent(&cluster);
+        launched.push((name, task, killed));
+    }
+    println!("kills of the agent by step: {steps:#?}");
+    let mut lost = 0;
+    for (name, _, killed) in &launched {
+        let task = cluster.until_told(name).await;
+        let told = states_of(&task).join(" ");
+        let whole = if *killed { "STARTING RUNNING KILLED" } else { "STARTING RUNNING FINISHED" };
+        if told == "DROPPED" {
+            assert!(last_of(&task).starts_with("SOURCE_AGENT REASON_AGENT_RESTARTED: "));
+            lost += 1;
+        } else if !(*killed && ["KILLED", "STARTING KILLED"].contains(&told.as_str())) {
+            assert_eq!(told, whole, "{name}: {}", message_of(&task));
+        }
+        let heard = machine.output(&uid);
+        let launches = heard.lines().filter(|line| *line == format!("LAUNCH {name}")).count();
+        assert!(launches <= 1, "{name} was started twice: {heard}");
+        if told == "DROPPED" {
+            assert_eq!(launches, 0, "{name} was told to be lost and was not");
+        }
+    }
+    println!("lost on their way: {lost}");
+    assert_eq!(state_of(&cluster.tasks().get("e").await.unwrap()), TaskState::Running);
+    cluster.kill("e", None).await;
+    cluster.until_told("e").await;
+    // What was killed before the agent saw it has left nothing.
+    let kept = launched.iter().filter(|(_, uid, _)| machine.task_directory(uid).exists());
+    machine.until_nothing_left(1 + kept.count()).await;
+    assert!(steps.len() >= 3, "the kills have to fall into different steps: {steps:?}");
+}
