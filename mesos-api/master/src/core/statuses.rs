@@ -164,7 +164,7 @@ pub fn own(row: &TaskRow, own: Own, partition_aware: bool, now: i64) -> v1::Task
             "Nothing of the task is left on its agent".to_owned(),
         ),
         Own::Ended => (
-            state(row.state),
+            ended_state(row.state, row.reason.as_deref()),
             ended_reason(row.state, row.reason.as_deref()),
             said().or_else(|| row.reason.clone()).unwrap_or_default(),
         ),
@@ -199,10 +199,21 @@ pub fn time(millis: i64) -> v1::TimeInfo {
     v1::TimeInfo { nanoseconds: millis.saturating_mul(1_000_000) }
 }
 
+/// Mesos' state for a terminal state of a record: a task can be lost with its agent, and without.
+fn ended_state(ended: TaskState, why: Option<&str>) -> v1::TaskState {
+    match (ended, why) {
+        (TaskState::Lost, Some(why)) if why != reason::AGENT_REMOVED => v1::TaskState::TaskGone,
+        (ended, _) => state(ended),
+    }
+}
+
 /// Mesos' reason for a terminal state of a record.
 fn ended_reason(state: TaskState, why: Option<&str>) -> Option<Reason> {
     match (state, why) {
-        (TaskState::Lost, _) => Some(Reason::AgentRemovedByOperator),
+        (TaskState::Lost, None | Some(reason::AGENT_REMOVED)) => {
+            Some(Reason::AgentRemovedByOperator)
+        }
+        (TaskState::Lost, _) => Some(Reason::ExecutorReregistrationTimeout),
         (TaskState::Dropped, Some(reason::INVALID_SPEC)) => Some(Reason::TaskInvalid),
         (TaskState::Dropped, Some(reason::EXECUTOR_TERMINATED)) => Some(Reason::ExecutorTerminated),
         (TaskState::Dropped, Some(reason::DISK_FULL)) => Some(Reason::ContainerLimitationDisk),

@@ -131,6 +131,11 @@ fn an_end_that_no_update_tells_has_the_reason_of_the_record() {
             Some(why::AGENT_REMOVED),
             "TASK_GONE_BY_OPERATOR REASON_AGENT_REMOVED_BY_OPERATOR",
         ),
+        (
+            Record::Lost,
+            Some(why::EXECUTOR_TERMINATED),
+            "TASK_GONE REASON_EXECUTOR_REREGISTRATION_TIMEOUT",
+        ),
         (Record::Dropped, Some(why::AGENT_OUT_OF_ROOM), "TASK_DROPPED REASON_INVALID_OFFERS"),
         (Record::Dropped, Some(why::STALE_LEADER), "TASK_DROPPED REASON_INVALID_OFFERS"),
         (Record::Dropped, Some(why::INVALID_SPEC), "TASK_DROPPED REASON_TASK_INVALID"),
