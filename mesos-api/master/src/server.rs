@@ -126,7 +126,8 @@ impl Server {
         match &*self.leadership.borrow() {
             Leadership::Leading(_) => Ok(self.advertised.to_string()),
             Leadership::Following(LeaderAddress { mesos: Some(mesos), .. })
-                if split(mesos).is_some() =>
+                // One that is the own would send callers round in circles.
+                if split(mesos).is_some() && *mesos != self.advertised.to_string() =>
             {
                 Ok(mesos.clone())
             }

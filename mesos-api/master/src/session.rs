@@ -35,6 +35,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::core::framework::{self, Capabilities};
+use crate::core::rows::TaskRow;
 use crate::core::updates::Delivery;
 use crate::server::answer::Refusal;
 use crate::sync::Office;
@@ -67,8 +68,8 @@ struct State {
     since: Option<i64>,
     /// Streams so far.
     streams: u64,
-    /// By name of the task's record.
-    deliveries: BTreeMap<String, Delivery>,
+    /// By name of the task's record, with its uid.
+    deliveries: BTreeMap<String, (String, Delivery)>,
 }
 
 /// What is known of the framework.
@@ -204,6 +205,17 @@ impl Session {
 }
 
 impl State {
+    /// What is remembered of a task's updates.
+    fn delivery(&mut self, row: &TaskRow) -> &mut Delivery {
+        let (uid, delivery) = self.deliveries.entry(row.name.clone()).or_default();
+        if *uid != row.uid {
+            // Of an earlier record of that name.
+            uid.clone_from(&row.uid);
+            *delivery = Delivery::default();
+        }
+        delivery
+    }
+
     fn send(&self, event: &Event) {
         if let Some(live) = &self.live {
             // One that is closed is seen to be gone by whoever waits for that.

@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::rows::{Changed, Rows};
 use crate::address::Advertised;
-use crate::core::ids;
 use crate::core::lifecycle::Completed;
+use crate::core::{failure, ids};
 use crate::session::Session;
 use crate::session::events;
 
@@ -204,7 +204,7 @@ impl Office {
             }
             sessions.by_id.values().cloned().collect()
         };
-        let failure = events::agent_failed(agent);
+        let failure = events::failure(failure::agent(agent));
         sessions.iter().for_each(|session| session.send(&failure));
     }
 

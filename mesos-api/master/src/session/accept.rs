@@ -62,7 +62,14 @@ impl Session {
                 Err(error) => {
                     let name = task.name_any();
                     tracing::info!(framework = self.framework_id, name, %error, "not launched");
-                    let (reason, message) = (reason(&error), error.to_string());
+                    let agent = task.spec.agent_name.as_deref().unwrap_or_default();
+                    let reason = match reason(&error) {
+                        Reason::InvalidOffers if rows.agent(agent).is_none() => {
+                            Reason::AgentRemoved
+                        }
+                        reason => reason,
+                    };
+                    let message = error.to_string();
                     let capabilities = record.capabilities;
                     let told = accept::not_launched(task, reason, &message, capabilities, now());
                     if let Some(status) = told {

@@ -123,10 +123,7 @@ impl Session {
         let rows = &self.office.rows;
         let row = rows.with_tasks(uid, |rows| rows.task(&acknowledge.task_id.value).cloned());
         let Some(row) = row.filter(|row| row.agent == acknowledge.agent_id.value) else { return };
-        let taken = match self.lock().deliveries.get_mut(&row.name) {
-            Some(delivery) => delivery.acknowledge(&row, &uuid),
-            None => false,
-        };
+        let taken = self.lock().delivery(&row).acknowledge(&row, &uuid);
         if taken {
             rows.touch(uid, &row.name);
         }

@@ -82,23 +82,7 @@ pub(super) fn message(agent: &str, executor: &str, data: Vec<u8>) -> Event {
     Event { message: Some(message), ..of(event::Type::Message) }
 }
 
-/// An agent is lost.
-pub(crate) fn agent_failed(agent: &str) -> Event {
-    failure(event::Failure {
-        agent_id: Some(v1::AgentId { value: agent.to_owned() }),
-        ..event::Failure::default()
-    })
-}
-
-/// An executor has ended; `status` as from wait(2), or -1.
-pub(super) fn executor_failed(agent: &str, executor: &str, status: i32) -> Event {
-    failure(event::Failure {
-        agent_id: Some(v1::AgentId { value: agent.to_owned() }),
-        executor_id: Some(v1::ExecutorId { value: executor.to_owned() }),
-        status: Some(status),
-    })
-}
-
-fn failure(failure: event::Failure) -> Event {
+/// An executor or an agent has ended.
+pub(crate) fn failure(failure: event::Failure) -> Event {
     Event { failure: Some(failure), ..of(event::Type::Failure) }
 }

@@ -40,7 +40,7 @@ impl Session {
         let aware = record.capabilities.partition_aware;
         let answers = self.office.rows.with_all(&record.uid, |rows, agents| {
             let state = self.lock();
-            let delivery = |name: &str| state.deliveries.get(name);
+            let delivery = |name: &str| state.deliveries.get(name).map(|(_, delivery)| delivery);
             reconcile::answers(request, rows, delivery, agents, aware, now())
         });
         for status in answers {

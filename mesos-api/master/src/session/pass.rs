@@ -23,8 +23,8 @@ use serde_json::json;
 
 use super::{Session, events};
 use crate::core::rows::TaskRow;
-use crate::core::statuses;
 use crate::core::updates::{Send, Step};
+use crate::core::{failure, statuses};
 use crate::sync::now;
 
 /// Writes of one framework under way at a time: enough to fill the store's group commit.
@@ -42,7 +42,7 @@ pub(super) struct Agenda {
     stream: Option<u64>,
     /// What is to be written, first come first served.
     writes: VecDeque<Write>,
-    /// Executors, by name, whose end was told.
+    /// Executors, by uid, whose end was told.
     ends_told: BTreeSet<String>,
     /// Those whose record is being let go of.
     letting_go: BTreeSet<String>,
@@ -130,7 +130,6 @@ impl Session {
                 Some(row) => self.look_at_task(row, now, agenda),
                 None => {
                     self.lock().deliveries.remove(&name);
-                    agenda.ends_told.remove(&name);
                     agenda.at(&name, None);
                 }
             }
@@ -142,7 +141,7 @@ impl Session {
         let partition_aware =
             state.record.as_ref().is_some_and(|record| record.capabilities.partition_aware);
         let stream = state.live.as_ref().map(|live| live.number);
-        let delivery = state.deliveries.entry(row.name.clone()).or_default();
+        let delivery = state.delivery(&row);
         let Step { send, store, free, look_again } = delivery.step(&row, stream, now);
         if let Some(send) = send {
             let status = match send {
@@ -171,32 +170,19 @@ impl Session {
 impl Session {
     /// An executor that has ended: its scheduler is told once, and the record is let go of.
     fn look_at_executor(&self, row: TaskRow, agenda: &mut Agenda) {
-        let over = row.state.is_terminal() || (row.deleted && !row.held_by_agent);
-        if !over && self.lock().live.is_some() {
-            self.office.listen_to(&row.agent);
-        }
-        if !over || !row.held_by_scheduler {
+        let Some(failure) = failure::executor(&row) else {
+            if !row.state.is_terminal() && self.lock().live.is_some() {
+                self.office.listen_to(&row.agent);
+            }
             return;
+        };
+        if agenda.ends_told.insert(row.uid.clone()) {
+            self.send(&events::failure(failure));
         }
-        if agenda.ends_told.insert(row.name.clone())
-            && let Some(executor) = &row.executor_id
-        {
-            self.send(&events::executor_failed(&row.agent, executor, wait_status(&row)));
-        }
-        if agenda.letting_go.insert(row.name.clone()) {
+        if agenda.letting_go.insert(row.uid.clone()) {
             agenda.writes.push_back(Write { row: Arc::new(row), what: What::Free });
         }
     }
-}
-
-/// How a program ended, as wait(2) tells it; -1 where nobody knows.
-fn wait_status(row: &TaskRow) -> i32 {
-    let status = match (row.signal, row.exit_code) {
-        (Some(signal), _) => signal & 0x7f,
-        (None, Some(code)) => (code & 0xff) << 8,
-        (None, None) => -1,
-    };
-    i32::try_from(status).unwrap_or(-1)
 }
 
 /// What came of a write.
@@ -229,21 +215,19 @@ impl Session {
         let name = &write.row.name;
         match result {
             Ok(task) => {
-                agenda.letting_go.remove(name);
+                agenda.letting_go.remove(&write.row.uid);
                 self.office.wrote(&task);
             }
             // The watch tells, and what it tells is looked at.
-            Err(WriteError::NotFound) => {}
+            Err(WriteError::NotFound) => drop(agenda.letting_go.remove(&write.row.uid)),
             Err(error) => {
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,
                     task = name,
                     "not written"
                 );
-                if let Some(delivery) = self.lock().deliveries.get_mut(name) {
-                    delivery.write_failed();
-                }
-                agenda.letting_go.remove(name);
+                self.lock().delivery(&write.row).write_failed();
+                agenda.letting_go.remove(&write.row.uid);
                 agenda.at(name, Some(now() + RETRY_MS));
             }
         }

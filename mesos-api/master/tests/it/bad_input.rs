@@ -7,7 +7,7 @@ use meseta_mesos_wire::v1::task_status::{Reason, Source};
 use meseta_mesos_wire::v1::{self, OfferId};
 
 use crate::cluster::Cluster;
-use crate::scheduler::{Scheduler, accept, info, launch, open, scalar, subscription, task};
+use crate::scheduler::{Scheduler, accept, info, inner, launch, open, scalar, subscription, task};
 
 /// Waits for an update of the master about a task.
 async fn refused(scheduler: &mut Scheduler, id: &str, state: State, reason: Reason) -> String {
@@ -96,20 +96,6 @@ async fn a_task_that_is_not_valid_is_an_error_and_the_next_goes_on() {
 async fn an_executor_that_differs_from_the_one_of_its_id_is_an_error() {
     let (_cluster, plane, _agents) = Cluster::with_agent(4).await;
     let mut scheduler = plane.scheduler("f").await;
-    let executor = |command: &str| v1::ExecutorInfo {
-        executor_id: v1::ExecutorId { value: "e".to_owned() },
-        command: Some(v1::CommandInfo {
-            value: Some(command.to_owned()),
-            ..v1::CommandInfo::default()
-        }),
-        resources: vec![scalar("cpus", 0.1), scalar("mem", 32.0)],
-        ..v1::ExecutorInfo::default()
-    };
-    let inner = |id: &str, offer: &v1::Offer, command: &str| v1::TaskInfo {
-        command: None,
-        executor: Some(executor(command)),
-        ..task(id, offer, 0.5)
-    };
     let offer = scheduler.offer().await;
     scheduler.launch(&offer, vec![inner("t1", &offer, "run")]).await;
     scheduler.acknowledge(State::TaskStarting).await;
@@ -209,4 +195,19 @@ async fn a_body_beyond_the_limit_is_refused() {
     let call = Call { message: Some(message), ..Call::default() };
     assert_eq!(scheduler.call(call::Type::Message, call).await.status, 413);
     scheduler.tell(call::Type::Revive, Call::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scheduler_that_never_acknowledges_is_told_again_and_the_others_go_on() {
+    let (_cluster, plane, _agents) = Cluster::with_agent(4).await;
+    let mut silent = plane.scheduler("silent").await;
+    let offer = silent.offer().await;
+    silent.launch(&offer, vec![task("t", &offer, 0.5)]).await;
+    let first = silent.update().await;
+    silent.tell(call::Type::Suppress, Call::default()).await;
+    let mut other = plane.scheduler("other").await;
+    other.run("u").await;
+    // After the first back-off of ten seconds, and nothing else before.
+    let again = silent.update().await;
+    assert_eq!(again.uuid, first.uuid);
 }

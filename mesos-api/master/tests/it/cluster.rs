@@ -26,6 +26,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// Records in memory behind a real API server.
 pub(crate) struct Cluster {
     api: ApiServer,
+    pub(crate) ca: CertificateAuthority,
     agents: meseta_serve::Client,
     _stop: DropGuard,
 }
@@ -55,7 +56,7 @@ impl Cluster {
             &issued.certificate_pem,
             &issued.key_pem,
         );
-        Self { api, agents: agents.unwrap(), _stop: stop.drop_guard() }
+        Self { api, ca, agents: agents.unwrap(), _stop: stop.drop_guard() }
     }
 
     /// A cluster with one control plane and one agent of so many cpus.

@@ -10,6 +10,7 @@ mod scribe;
 mod access;
 mod bad_input;
 mod failover;
+mod messages;
 mod subscribe;
 mod tasks;
 mod traps;

@@ -381,3 +381,21 @@ impl Scheduler {
         self.tell(call::Type::Reconcile, call).await;
     }
 }
+
+/// A custom executor of this command.
+pub(crate) fn executor(command: &str) -> v1::ExecutorInfo {
+    v1::ExecutorInfo {
+        executor_id: v1::ExecutorId { value: "e".to_owned() },
+        command: Some(v1::CommandInfo {
+            value: Some(command.to_owned()),
+            ..v1::CommandInfo::default()
+        }),
+        resources: vec![scalar("cpus", 0.1), scalar("mem", 32.0)],
+        ..v1::ExecutorInfo::default()
+    }
+}
+
+/// A task that this executor runs.
+pub(crate) fn inner(id: &str, offer: &v1::Offer, command: &str) -> v1::TaskInfo {
+    v1::TaskInfo { command: None, executor: Some(executor(command)), ..task(id, offer, 0.5) }
+}
