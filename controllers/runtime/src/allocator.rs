@@ -176,7 +176,6 @@ impl Shell {
                     _ => cluster.remove_task(&key, Some(&uid)),
                 }
                 self.allocator.forget(&task_key);
-                self.absorb(cluster);
             }
             Settled::Refused { version, .. } => {
                 self.allocator.forget(&task_key);

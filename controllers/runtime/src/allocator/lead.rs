@@ -8,6 +8,9 @@
 //!
 //! The first event is decided on at once; those that follow within [`WINDOW`] of that together, at
 //! its end. So a single free resource is offered without delay and a burst of tasks is one batch.
+//!
+//! **Invariant:** rows are taken in right before a decision and never else, so an offer that they
+//! take back is gone from its seat before anybody can take it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -100,6 +103,9 @@ impl Shell {
                     placing.push(Box::pin(place::place(writer, order, stop)));
                 }
                 pace = Pace { last: Some(Instant::now()), due: None };
+                if seats.freed() {
+                    pace.wake();
+                }
                 // Others have their turn, however much there is to decide.
                 tokio::task::yield_now().await;
                 continue;
@@ -131,6 +137,9 @@ impl Shell {
                 Some(()) = reporting.next() => {}
                 _ = ticks.tick() => {
                     seats.sweep(&mut self.allocator);
+                    if seats.freed() {
+                        pace.wake();
+                    }
                     let room = MAX_REPORTING - reporting.len().min(MAX_REPORTING);
                     for report in self.reports(cluster, room) {
                         reporting.push(Box::pin(report.write(cluster, writer)));

@@ -43,6 +43,8 @@ pub(super) struct Seats {
     /// By number of the [`Taken`].
     held: BTreeMap<u64, Held>,
     last_taken: u64,
+    /// Whether a seat was left, and its room with it.
+    freed: bool,
     /// End when their [`Taken`] is gone.
     kept: FuturesUnordered<BoxFuture<'static, u64>>,
 }
@@ -86,6 +88,7 @@ impl Seats {
             out: BTreeMap::new(),
             held: BTreeMap::new(),
             last_taken: 0,
+            freed: false,
             kept: FuturesUnordered::new(),
         }
     }
@@ -117,6 +120,12 @@ impl Seats {
         }
         self.pen.remove(seat.offers);
         self.held.retain(|_, held| held.uid != uid);
+        self.freed = true;
+    }
+
+    /// Whether seats have been left since the last look, so that there is something to decide.
+    pub(super) fn freed(&mut self) -> bool {
+        std::mem::take(&mut self.freed)
     }
 
     /// See [`Market::set_roles`](crate::Market::set_roles).

@@ -1,5 +1,6 @@
 //! Offers to external schedulers, over a real API server with records in memory.
 
+mod faults;
 mod launches;
 mod offers;
 mod terms;

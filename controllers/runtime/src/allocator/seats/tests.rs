@@ -135,21 +135,29 @@ impl World {
                 }
             }
             Event::Deafen(number) => drop(self.schedulers.remove(&uid(number))),
-            Event::Agent(number, schedulable) => self.allocator.upsert_agent(AgentRow {
-                name: format!("agent{number}"),
-                capacity: cpus(1 + i64::from(number)),
-                attributes: BTreeMap::new(),
-                schedulable,
-            }),
-            Event::AgentGone(number) => self.allocator.remove_agent(&format!("agent{number}")),
+            // Rows are taken in right before a decision, never else.
+            Event::Agent(number, schedulable) => {
+                self.allocator.upsert_agent(AgentRow {
+                    name: format!("agent{number}"),
+                    capacity: cpus(1 + i64::from(number)),
+                    attributes: BTreeMap::new(),
+                    schedulable,
+                });
+                self.decide(0);
+            }
+            Event::AgentGone(number) => {
+                self.allocator.remove_agent(&format!("agent{number}"));
+                self.decide(0);
+            }
             Event::Decide(time) => self.decide(time),
         }
     }
 
     fn take(&mut self, uid: &str, some: &[prop::sample::Index]) {
         let named = self.named(some);
+        // One whose reader has gone may still speak for a while.
         let scheduler = self.schedulers.get(uid);
-        let knows = scheduler.is_some_and(|s| named.iter().all(|offer| s.offers.contains(offer)));
+        let knows = scheduler.is_none_or(|s| named.iter().all(|offer| s.offers.contains(offer)));
         match self.seats.take(&mut self.allocator, uid, &named) {
             Ok(taken) => {
                 assert!(knows, "{named:?}");

@@ -185,6 +185,8 @@ async fn records_of_schedulers_are_left_to_the_gateway() {
     let (server, _control_plane, _handle, scheduler, offer) = offered().await;
     let admin = server.admin();
     launch(&scheduler, &offer, vec![scheduler.task("a", 1)]).await;
+    // It takes no room from the framework that follows.
+    scheduler.market.leave(scheduler.uid()).await.unwrap();
     end(&admin, "a", TaskState::Finished).await;
     let frameworks: Api<Framework> = Api::namespaced(admin.clone(), "default");
     frameworks.delete("spark", &Default::default()).await.unwrap();
