@@ -16,7 +16,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use meseta_crds::condition::{self, Condition, Value, kind};
 use meseta_crds::task::{ContainerStatus, MesosUpdate, reason};
-use meseta_crds::{AGENT_FINALIZER, Task, TaskState};
+use meseta_crds::{AGENT_FINALIZER, SCHEDULER_FINALIZER, Task, TaskState};
 use serde_json::json;
 
 pub(crate) use mirror::{Mirror, Record};
@@ -304,6 +304,12 @@ fn api(node: &Node, task: &Task) -> (Api<Task>, String) {
 pub(crate) fn is_held(task: &Task) -> bool {
     let finalizers = task.metadata.finalizers.as_deref().unwrap_or_default();
     finalizers.iter().any(|finalizer| finalizer == AGENT_FINALIZER)
+}
+
+/// Whether a Mesos scheduler is still to be told of the task.
+pub(crate) fn has_scheduler(task: &Task) -> bool {
+    let finalizers = task.metadata.finalizers.as_deref().unwrap_or_default();
+    finalizers.iter().any(|finalizer| finalizer == SCHEDULER_FINALIZER)
 }
 
 /// Whether the record says that the task has ended.

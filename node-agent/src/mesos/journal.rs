@@ -179,6 +179,12 @@ impl Journal {
         Window { updates, last }
     }
 
+    /// What is to stand in a record that no scheduler reads.
+    pub(crate) fn last_word(&self) -> Window<'_> {
+        let last = self.entries.last();
+        Window { updates: last.map(|last| last.update.clone()).into_iter().collect(), last }
+    }
+
     /// Takes note of what the record says, and forgets the oldest of what it is done with. What
     /// cannot be removed goes with the task.
     pub(crate) fn observe(&mut self, written: Option<&MesosStatus>) {

@@ -242,11 +242,12 @@ impl Owner<'_> {
         end: &End,
     ) -> io::Result<()> {
         let now = unix_millis();
-        let capabilities = executor.map(|executor| executor.capabilities).unwrap_or_default();
         let spec = &self.accepted.spec;
+        let mesos = spec.mesos.clone().unwrap_or_default();
+        let of_executor = || executor.map(|executor| executor.capabilities);
+        let capabilities = status::capabilities(&mesos).or_else(of_executor).unwrap_or_default();
         let name = spec.executor_name.as_deref().unwrap_or_default();
         let (state, why, said) = tell(end, name, capabilities, now);
-        let mesos = spec.mesos.clone().unwrap_or_default();
         let entry = Entry {
             update: status::update(&self.task.uid, &self.node.name, &mesos, ENDED, &said),
             state,
@@ -270,7 +271,7 @@ impl Owner<'_> {
     async fn report(&mut self, record: &Record, mirror: &mut Mirror, over: &impl Fn()) -> Next {
         let journal = self.journal().await;
         let ended = journal.end().map(outcome);
-        let view = self.view(&journal, written(record));
+        let view = self.view(&journal, record);
         drop(journal);
         if let Some(outcome) = &ended {
             over();
@@ -324,8 +325,12 @@ impl Owner<'_> {
         }
     }
 
-    fn view(&self, journal: &Journal, written: Option<&MesosStatus>) -> View {
-        let window = journal.window(written);
+    fn view(&self, journal: &Journal, record: &Record) -> View {
+        let window = match record {
+            // Nobody is going to acknowledge anything: the last word is enough.
+            Record::Present(task) if !report::has_scheduler(task) => journal.last_word(),
+            _ => journal.window(written(record)),
+        };
         let Some(last) = window.last else {
             return View {
                 state: TaskState::Staging,

@@ -37,7 +37,10 @@ async fn a_command_is_told_of_from_its_start_to_its_end() {
     );
     assert_eq!(machine.output(&uid), expected);
 
-    cluster.launch(&machine.name, "short", command(script("exit 0"), "short")).await;
+    // As a limit that the scheduler said is infinite.
+    let mut short = command(script("exit 0"), "short");
+    short["limits"] = json!({"memory": "4Ei"});
+    cluster.launch(&machine.name, "short", short).await;
     let task = cluster.until_told("short").await;
     assert_eq!(states_of(&task), ["STARTING", "RUNNING", "FINISHED"]);
     assert_eq!(last_of(&task), "SOURCE_EXECUTOR -: Command exited with status 0");

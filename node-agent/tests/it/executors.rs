@@ -207,6 +207,31 @@ async fn a_task_with_much_to_say_waits_for_its_scheduler() {
 }
 
 #[tokio::test]
+async fn a_task_of_a_scheduler_that_is_gone_is_let_go_whatever_was_not_heard() {
+    let cluster = Cluster::start().await;
+    let machine = Machine::start(&cluster).await;
+    start(&cluster, &machine).await;
+    let burst = inner("e", "chatty", &format!("burst {BURST}"));
+    let uid = uid_of(&cluster.launch(&machine.name, "chatty", burst).await);
+    let result = machine.task_directory(&uid).join("result.json");
+    eventually(|| {
+        let over = result.exists();
+        async move { if over { Ok(()) } else { Err("not over".to_owned()) } }
+    })
+    .await;
+    cluster.delete("chatty").await;
+    let full = cluster.tasks().get("chatty").await.unwrap();
+    assert!(!state_of(&full).is_terminal());
+    let free = json!({"metadata": {"finalizers": [meseta_crds::AGENT_FINALIZER]}});
+    let free = kube::api::Patch::Merge(&free);
+    cluster.tasks().patch("chatty", &kube::api::PatchParams::default(), &free).await.unwrap();
+    cluster.until_gone("chatty").await;
+    cluster.kill("e", None).await;
+    cluster.until_told("e").await;
+    machine.until_nothing_left(1).await;
+}
+
+#[tokio::test]
 async fn tasks_that_are_killed_before_their_executor_comes_are_never_given_to_it() {
     let cluster = Cluster::start().await;
     let mut machine = Machine::start(&cluster).await;

@@ -12,6 +12,7 @@ use tower::BoxError;
 
 use crate::cluster::{Cluster, code_of, script, state_of, uid_of};
 use crate::machine::Machine;
+use crate::mesos::{command, executor, inner, states_of};
 
 /// What happens to one write.
 #[derive(Clone, Copy, Debug)]
@@ -59,15 +60,36 @@ fn faulty(
     Client::new(service, "default")
 }
 
-/// Registers and runs two tasks, one of which is deleted, with one fault; how many writes it took.
-async fn run(wanted: usize, fault: Fault) -> usize {
-    let cluster = Cluster::start().await;
-    let mut machine = Machine::new();
+/// Starts a machine's agent, has `work` done on it with one fault, and gives what that returns and how
+/// many writes it took.
+async fn with_fault<T>(
+    cluster: &Cluster,
+    machine: &mut Machine,
+    wanted: usize,
+    fault: Fault,
+    work: impl Future<Output = T>,
+) -> (T, usize) {
     let writes = Arc::new(AtomicUsize::new(0));
     let killed = Arc::new(tokio::sync::Notify::new());
     let client = cluster.client_of(&machine.name);
     let through = faulty(client.clone(), wanted, fault, Arc::clone(&writes), Arc::clone(&killed));
     machine.start_agent_with(through);
+    let mut work = std::pin::pin!(work);
+    let done = tokio::select! {
+        done = &mut work => done,
+        () = killed.notified() => {
+            machine.kill_agent().await;
+            machine.start_agent_with(client);
+            work.await
+        }
+    };
+    (done, writes.load(Ordering::SeqCst))
+}
+
+/// Registers and runs two tasks, one of which is deleted, with one fault; how many writes it took.
+async fn run(wanted: usize, fault: Fault) -> usize {
+    let cluster = Cluster::start().await;
+    let mut machine = Machine::new();
     let name = machine.name.clone();
     let work = async {
         let ends = uid_of(&cluster.place(&name, "ends", script("echo once; exit 3")).await);
@@ -79,20 +101,51 @@ async fn run(wanted: usize, fault: Fault) -> usize {
         cluster.until_gone("goes").await;
         (ends, cluster.until_released("ends").await)
     };
-    let mut work = std::pin::pin!(work);
-    let (uid, ended) = tokio::select! {
-        done = &mut work => done,
-        () = killed.notified() => {
-            machine.kill_agent().await;
-            machine.start_agent_with(client);
-            work.await
-        }
-    };
+    let ((uid, ended), writes) = with_fault(&cluster, &mut machine, wanted, fault, work).await;
     let seen = (state_of(&ended), code_of(&ended));
     assert_eq!(seen, (TaskState::Failed, Some(3)), "{fault:?} at write {wanted}");
     assert_eq!(machine.output(&uid), "once\n", "{fault:?} at write {wanted}");
     machine.until_nothing_left(1).await;
-    writes.load(Ordering::SeqCst)
+    writes
+}
+
+/// The same with a command task, and a task inside an executor, of a Mesos framework.
+async fn run_mesos(wanted: usize, fault: Fault) -> usize {
+    let cluster = Cluster::start().await;
+    let mut machine = Machine::new();
+    let name = machine.name.clone();
+    let work = async {
+        cluster.launch(&name, "command", command(script("exit 3"), "command")).await;
+        let executor = uid_of(&cluster.launch(&name, "e", executor("E", &[])).await);
+        cluster.launch(&name, "inner", inner("e", "inner", "finish")).await;
+        let command = cluster.until_told("command").await;
+        let inner = cluster.until_told("inner").await;
+        cluster.kill("e", None).await;
+        cluster.until_told("e").await;
+        (command, inner, executor)
+    };
+    let ((command, inner, executor), writes) =
+        with_fault(&cluster, &mut machine, wanted, fault, work).await;
+    let told = [states_of(&command).join(" "), states_of(&inner).join(" ")];
+    let expected = ["STARTING RUNNING FAILED", "STARTING RUNNING FINISHED"];
+    assert_eq!(told, expected, "{fault:?} at write {wanted}");
+    let heard = machine.output(&executor);
+    assert_eq!(heard.matches("LAUNCH inner").count(), 1, "{fault:?} at write {wanted}: {heard}");
+    machine.until_nothing_left(3).await;
+    writes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_at_any_write_tells_a_scheduler_each_state_once() {
+    let most = run_mesos(usize::MAX, Fault::Refused).await;
+    let mut met = 0;
+    for fault in [Fault::Refused, Fault::AnswerLost, Fault::Killed] {
+        for wanted in 3..=most {
+            met += usize::from(run_mesos(wanted, fault).await >= wanted);
+        }
+    }
+    println!("{met} faults met at up to {most} writes");
+    assert!(met >= 3 * 6, "the faults have to be met to prove anything: {met}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

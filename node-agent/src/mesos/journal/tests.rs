@@ -84,6 +84,9 @@ fn the_record_holds_what_follows_the_acknowledgement() {
     let window = journal.window(Some(&written));
     assert_eq!(names_of(&window)[0], "u8");
     assert_eq!(window.last.unwrap().update.uuid, "u39");
+    let window = journal.last_word();
+    assert_eq!(names_of(&window), ["end"]);
+    assert_eq!(window.last.unwrap().state, TaskState::Failed);
     let written = status(&[], Some("u38"));
     let window = journal.window(Some(&written));
     assert_eq!(names_of(&window), ["u39", "end"]);
