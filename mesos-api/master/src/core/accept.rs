@@ -15,19 +15,19 @@
 //! every task of the call is either launched or told about.
 
 mod group;
+mod planner;
 mod single;
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use meseta_crds::{ResourceList, Task};
+use meseta_mesos_wire::v1;
 use meseta_mesos_wire::v1::offer::Operation;
 use meseta_mesos_wire::v1::offer::operation::Type;
 use meseta_mesos_wire::v1::task_status::Reason;
-use meseta_mesos_wire::{json, v1};
+
+use planner::Planner;
 
 use super::framework::Capabilities;
 use super::launch::{Launcher, Place};
-use super::resources::{self, Amounts};
 use super::rows::Rows;
 use super::statuses::Made;
 
@@ -64,16 +64,7 @@ pub fn plan(
     operations: &[Operation],
     now: i64,
 ) -> Plan {
-    let mut planner = Planner {
-        launcher,
-        place,
-        rows,
-        remaining: Amounts::of_list(offered),
-        used: BTreeSet::new(),
-        executors: BTreeMap::new(),
-        plan: Plan::default(),
-        now,
-    };
+    let mut planner = Planner::new(launcher, place, offered, rows, now);
     for operation in operations {
         planner.operation(operation);
     }
@@ -166,191 +157,6 @@ fn operation_error(operation: &Operation, message: &str) -> Option<v1::Operation
         message: Some(message.to_owned()),
         ..v1::OperationStatus::default()
     })
-}
-
-/// Why a task or a group is not launched.
-enum Fault {
-    /// It is not valid: `TASK_ERROR`.
-    Invalid(String),
-    /// It is, and its executor is about to end: `TASK_DROPPED`.
-    ExecutorTerminating(String),
-}
-
-impl From<String> for Fault {
-    fn from(fault: String) -> Self {
-        Self::Invalid(fault)
-    }
-}
-
-/// What runs the tasks of an executor.
-#[derive(Clone)]
-enum Existing {
-    /// The custom executor of the record of this name.
-    Record(String),
-    /// The DEFAULT executor: each task is its own container.
-    Default,
-}
-
-/// An executor that the plan launches, or a task under the DEFAULT one.
-struct Planned {
-    existing: Existing,
-    info: v1::ExecutorInfo,
-}
-
-struct Planner<'a> {
-    launcher: Launcher<'a>,
-    place: Place<'a>,
-    rows: &'a Rows,
-    /// What of the offers is not used yet.
-    remaining: Amounts,
-    /// Ids of the tasks planned so far.
-    used: BTreeSet<String>,
-    /// The executors planned so far, by id.
-    executors: BTreeMap<String, Planned>,
-    plan: Plan,
-    now: i64,
-}
-
-impl Planner<'_> {
-    fn operation(&mut self, operation: &Operation) {
-        let tasks = tasks_of(operation).unwrap_or_default();
-        let is_group = operation.r#type() == Type::LaunchGroup;
-        match operation.r#type() {
-            Type::Launch | Type::LaunchGroup if operation.id.is_some() => {
-                let fault = "The 'id' field must not be set in operations that launch tasks";
-                self.tell(tasks, &Fault::Invalid(fault.to_owned()), is_group);
-            }
-            Type::Launch => {
-                for task in tasks {
-                    if let Err(fault) = self.single(task) {
-                        self.tell(std::slice::from_ref(task), &fault, false);
-                    }
-                }
-            }
-            Type::LaunchGroup => {
-                if let Some(launch) = &operation.launch_group
-                    && let Err((tasks, fault)) = self.group(&launch.executor, tasks)
-                {
-                    self.tell(&tasks, &fault, true);
-                }
-            }
-            Type::Unknown => {}
-            Type::Reserve
-            | Type::Unreserve
-            | Type::Create
-            | Type::Destroy
-            | Type::GrowVolume
-            | Type::ShrinkVolume
-            | Type::CreateDisk
-            | Type::DestroyDisk => {
-                let name = operation.r#type().as_str_name();
-                let fault = format!("Operations of type {name} are not supported");
-                self.plan.operations.extend(operation_error(operation, &fault));
-            }
-        }
-    }
-
-    fn tell(&mut self, tasks: &[v1::TaskInfo], fault: &Fault, is_group: bool) {
-        let (state, reason, message) = match fault {
-            Fault::Invalid(message) if is_group => {
-                (v1::TaskState::TaskError, Reason::TaskGroupInvalid, message)
-            }
-            Fault::Invalid(message) => (v1::TaskState::TaskError, Reason::TaskInvalid, message),
-            Fault::ExecutorTerminating(message) => {
-                (v1::TaskState::TaskDropped, Reason::ExecutorTerminated, message)
-            }
-        };
-        let partition_aware = Capabilities::of(self.launcher.info).partition_aware;
-        let now = self.now;
-        self.plan.told.extend(
-            tasks
-                .iter()
-                .map(|task| about(task, state, reason, message).status(partition_aware, now)),
-        );
-    }
-
-    /// The incarnation that a task of this id would be, if the id is free.
-    fn incarnation(&self, task_id: &str) -> Result<i64, String> {
-        if self.used.contains(task_id) {
-            return Err(format!("Task has duplicate ID: {task_id}"));
-        }
-        match self.rows.task(task_id) {
-            Some(row) if row.state == meseta_crds::TaskState::Unreachable => {
-                Err(format!("Task reuses the ID of an unreachable task: {task_id}"))
-            }
-            Some(row) if row.is_live() => Err(format!("Task has duplicate ID: {task_id}")),
-            Some(row) => Ok(row.incarnation + 1),
-            None => Ok(0),
-        }
-    }
-
-    /// The info with all that a master fills in.
-    fn completed_executor(&self, executor: &v1::ExecutorInfo) -> v1::ExecutorInfo {
-        let mut executor = executor.clone();
-        executor
-            .framework_id
-            .get_or_insert_with(|| v1::FrameworkId { value: self.launcher.id.to_owned() });
-        self.allocate(&mut executor.resources);
-        executor
-    }
-
-    /// Says for which role resources are, where frameworks are told.
-    fn allocate(&self, resources: &mut [v1::Resource]) {
-        if Capabilities::of(self.launcher.info).multi_role {
-            for resource in resources {
-                resource
-                    .allocation_info
-                    .get_or_insert_with(|| resources::allocation(self.place.role));
-            }
-        }
-    }
-
-    /// What runs tasks of this executor on the agent already, if anything does. It must be the same.
-    fn existing(&self, executor: &v1::ExecutorInfo) -> Result<Option<Existing>, Fault> {
-        let id = &executor.executor_id.value;
-        if let Some(planned) = self.executors.get(id) {
-            return if same(&planned.info, executor) {
-                Ok(Some(planned.existing.clone()))
-            } else {
-                Err(Fault::Invalid(incompatible()))
-            };
-        }
-        let custom =
-            self.rows.executor(self.place.agent, id).filter(|row| !row.state.is_terminal());
-        let Some(row) = custom.or_else(|| self.rows.grouped(self.place.agent, id)) else {
-            return Ok(None);
-        };
-        let info = row.executor_info.as_ref().and_then(|info| json::from_value(info).ok());
-        if info.is_none_or(|info| !same(&info, executor)) {
-            return Err(Fault::Invalid(incompatible()));
-        }
-        if !row.is_executor() {
-            return Ok(Some(Existing::Default));
-        }
-        if row.deleted || row.kill.is_some() {
-            return Err(Fault::ExecutorTerminating(format!("Executor '{id}' is terminating")));
-        }
-        Ok(Some(Existing::Record(row.name.clone())))
-    }
-}
-
-fn incompatible() -> String {
-    "ExecutorInfo is not compatible with existing ExecutorInfo with same ExecutorID.".to_owned()
-}
-
-/// Whether two infos are of one executor: equal, with the defaults that JSON sets.
-fn same(one: &v1::ExecutorInfo, other: &v1::ExecutorInfo) -> bool {
-    let comparable = |info: &v1::ExecutorInfo| {
-        let mut info: v1::ExecutorInfo =
-            json::from_value(&json::to_value(info)).unwrap_or_else(|_| info.clone());
-        for resource in &mut info.resources {
-            resource.allocation_info = None;
-            resource.role.get_or_insert_with(|| super::roles::DEFAULT.to_owned());
-        }
-        info.resources.sort_by(|a, b| a.name.cmp(&b.name));
-        info
-    };
-    comparable(one) == comparable(other)
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 //!
 //! Texts are a master's. What is valid and cannot be done here is [`super::supported`]'s matter.
 
+mod probes;
+
 use meseta_mesos_wire::v1;
 use meseta_mesos_wire::v1::environment::variable::Type as VariableType;
-use meseta_mesos_wire::v1::{check_info, health_check};
 
 use super::ids;
 use super::resources::{self, Amounts};
@@ -34,10 +35,12 @@ pub fn task(task: &v1::TaskInfo, agent: &str, role: &str) -> Result<Amounts, Str
     if is_negative(task.max_completion_time.as_ref()) {
         return Err("Task's `max_completion_time` must be non-negative".to_owned());
     }
-    if let Some(fault) = task.check.as_ref().and_then(|check| check_info(check).err()) {
+    if let Some(fault) = task.check.as_ref().and_then(|check| probes::check(check).err()) {
         return Err(format!("Task uses invalid check: {fault}"));
     }
-    if let Some(fault) = task.health_check.as_ref().and_then(|check| health_check(check).err()) {
+    if let Some(fault) =
+        task.health_check.as_ref().and_then(|check| probes::health_check(check).err())
+    {
         return Err(format!("Task uses invalid health check: {fault}"));
     }
     if task.resources.is_empty() {
@@ -207,94 +210,6 @@ fn container(container: &v1::ContainerInfo) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-fn probe(of: &str, what: &str, probe: Option<&v1::CommandInfo>) -> Result<(), String> {
-    let Some(probe) = probe else {
-        return Err(format!("Expecting 'command' to be set for COMMAND {what}"));
-    };
-    if probe.value.is_none() {
-        let kind = if probe.shell() { "shell command" } else { "executable path" };
-        return Err(format!("Command {what} must contain '{kind}'"));
-    }
-    self::command(probe).map_err(|fault| format!("{of}'s `CommandInfo` is invalid: {fault}"))
-}
-
-fn path(what: &str, path: Option<&String>) -> Result<(), String> {
-    match path {
-        Some(path) if !path.starts_with('/') => {
-            Err(format!("The path '{path}' of HTTP {what} must start with '/'"))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn not_negative(fields: &[(&str, Option<f64>)]) -> Result<(), String> {
-    match fields.iter().find(|(_, value)| value.is_some_and(|value| value < 0.0)) {
-        Some((name, _)) => Err(format!("Expecting '{name}' to be non-negative")),
-        None => Ok(()),
-    }
-}
-
-fn health_check(check: &v1::HealthCheck) -> Result<(), String> {
-    use health_check::Type;
-    const WHAT: &str = "health check";
-    // An old form, in which the body says the type.
-    let kind = match (check.r#type, &check.command, &check.http) {
-        (Some(_), _, _) => check.r#type(),
-        (None, Some(_), None) => Type::Command,
-        (None, None, Some(_)) => Type::Http,
-        (None, _, _) => return Err("HealthCheck must specify 'type'".to_owned()),
-    };
-    match kind {
-        Type::Command => probe("Health check", WHAT, check.command.as_ref())?,
-        Type::Http => {
-            let Some(http) = &check.http else {
-                return Err("Expecting 'http' to be set for HTTP health check".to_owned());
-            };
-            if let Some(scheme) = http.scheme.as_deref().filter(|s| !matches!(*s, "http" | "https"))
-            {
-                return Err(format!("Unsupported HTTP health check scheme: '{scheme}'"));
-            }
-            path(WHAT, http.path.as_ref())?;
-        }
-        Type::Tcp if check.tcp.is_none() => {
-            return Err("Expecting 'tcp' to be set for TCP health check".to_owned());
-        }
-        Type::Tcp => {}
-        Type::Unknown => return Err("'UNKNOWN' is not a valid health check type".to_owned()),
-    }
-    not_negative(&[
-        ("delay_seconds", check.delay_seconds),
-        ("grace_period_seconds", check.grace_period_seconds),
-        ("interval_seconds", check.interval_seconds),
-        ("timeout_seconds", check.timeout_seconds),
-    ])
-}
-
-fn check_info(check: &v1::CheckInfo) -> Result<(), String> {
-    use check_info::Type;
-    const WHAT: &str = "check";
-    if check.r#type.is_none() {
-        return Err("CheckInfo must specify 'type'".to_owned());
-    }
-    match check.r#type() {
-        Type::Command => probe("Check", WHAT, check.command.as_ref().map(|check| &check.command))?,
-        Type::Http => match &check.http {
-            Some(http) => path(WHAT, http.path.as_ref())?,
-            None => return Err("Expecting 'http' to be set for HTTP check".to_owned()),
-        },
-        Type::Tcp if check.tcp.is_none() => {
-            return Err("Expecting 'tcp' to be set for TCP check".to_owned());
-        }
-        Type::Tcp => {}
-        Type::Unknown => return Err("'UNKNOWN' is not a valid check type".to_owned()),
-    }
-    not_negative(&[
-        ("delay_seconds", check.delay_seconds),
-        ("interval_seconds", check.interval_seconds),
-        ("timeout_seconds", check.timeout_seconds),
-    ])
 }
 
 fn limits(task: &v1::TaskInfo, asked: &Amounts) -> Result<(), String> {

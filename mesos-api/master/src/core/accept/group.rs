@@ -6,7 +6,7 @@
 use meseta_crds::task::MesosGroup;
 use meseta_mesos_wire::v1;
 
-use super::{Existing, Fault, Planned, Planner};
+use super::planner::{self, Existing, Fault, Planned, Planner};
 use crate::core::resources::Amounts;
 use crate::core::{checks, ids, launch, supported};
 
@@ -110,7 +110,7 @@ impl Planner<'_> {
             let same = task
                 .executor
                 .as_ref()
-                .is_none_or(|other| super::same(&self.completed_executor(other), &completed));
+                .is_none_or(|other| planner::same(&self.completed_executor(other), &completed));
             if !same {
                 return Err(format!(
                     "The `ExecutorInfo` of task '{}' is different from executor '{id}'",

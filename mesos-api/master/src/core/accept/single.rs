@@ -3,7 +3,7 @@
 use meseta_crds::Task;
 use meseta_mesos_wire::v1;
 
-use super::{Existing, Fault, Planned, Planner};
+use super::planner::{self, Existing, Fault, Planned, Planner};
 use crate::core::resources::Amounts;
 use crate::core::rows::Rows;
 use crate::core::{checks, launch, supported};
@@ -68,7 +68,7 @@ impl Planner<'_> {
     ) -> Result<(String, Option<Task>), Fault> {
         match self.existing(executor)? {
             Some(Existing::Record(name)) => return Ok((name, None)),
-            Some(Existing::Default) => return Err(Fault::Invalid(super::incompatible())),
+            Some(Existing::Default) => return Err(Fault::Invalid(planner::incompatible())),
             None => {}
         }
         let id = &executor.executor_id.value;

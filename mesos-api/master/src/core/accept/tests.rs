@@ -11,6 +11,7 @@ use meseta_mesos_wire::v1::framework_info::capability::Type as CapabilityType;
 use meseta_mesos_wire::v1::offer::operation;
 use meseta_mesos_wire::v1::value::{Scalar, Type as ValueType};
 
+use super::super::resources::Amounts;
 use super::super::rows::TaskRow;
 use super::*;
 
