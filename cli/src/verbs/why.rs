@@ -5,6 +5,7 @@ use clap::Parser;
 use serde_json::Value;
 
 use crate::Connection;
+use crate::api::kind_and_name;
 use crate::out;
 
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -20,7 +21,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let (kind, name) = args.what.split_once('/').unwrap_or(("tasks", &args.what));
+    let (kind, name) = match kind_and_name(std::slice::from_ref(&args.what))? {
+        (kind, Some(name)) => (kind, name),
+        (task, None) => ("tasks", task),
+    };
     let server = args.connection.open().await?;
     let kind = server.kind(kind).await?;
     let record = kind
@@ -76,8 +80,11 @@ fn scheduler(who: &str, record: &Value) -> String {
     let roles = roles.collect::<Vec<_>>().join(", ");
     let seen = &status["scheduler"];
     let since = seen["since"].as_str().map(|since| format!(" since {since}")).unwrap_or_default();
-    let tasks = status["summary"].as_str().filter(|summary| !summary.is_empty());
-    let tasks = tasks.map(|summary| format!(" ({summary})")).unwrap_or_default();
+    let tasks = match status["summary"].as_str().and_then(|summary| summary.parse::<u64>().ok()) {
+        Some(1) => " with 1 active task".to_owned(),
+        Some(tasks) => format!(" with {tasks} active tasks"),
+        None => String::new(),
+    };
     match seen["connected"].as_bool() {
         Some(true) => format!(
             "{who} is run by an external scheduler{tasks}, which is connected{since} and decides \
@@ -150,14 +157,15 @@ mod tests {
         };
         assert_eq!(
             sentence("Framework", "f", &seen(true)),
-            "framework f is run by an external scheduler (3), which is connected since \
-             2026-01-02T03:04:05Z and decides itself what to launch of what it is offered for eng, *"
+            "framework f is run by an external scheduler with 3 active tasks, which is connected \
+             since 2026-01-02T03:04:05Z and decides itself what to launch of what it is offered for \
+             eng, *"
         );
         assert_eq!(
             sentence("Framework", "f", &seen(false)),
-            "framework f is run by an external scheduler (3), which is gone since \
-             2026-01-02T03:04:05Z; unless it comes back within 60 s, the framework and its tasks \
-             are removed"
+            "framework f is run by an external scheduler with 3 active tasks, which is gone since \
+             2026-01-02T03:04:05Z; unless it comes back within 60 s, the framework and its tasks are \
+             removed"
         );
         assert_eq!(
             sentence("Framework", "f", &record(json!({}))),

@@ -187,6 +187,7 @@ async fn exit_codes_say_what_went_wrong() {
         (&["get", "task", "b"][..], 3, "no such record"),
         (&["get", "nonsense"], 3, "no kind `nonsense`"),
         (&["get", "task/"], 2, "KIND/NAME"),
+        (&["why", "framework/"], 2, "KIND/NAME"),
         (&["delete", "task", "kept"], 4, "forbidden"),
         (&["delete", "task"], 2, "give its name"),
         (&["frobnicate"], 2, "unrecognized"),
