@@ -193,6 +193,11 @@ impl Session {
         self.lock().send(event);
     }
 
+    /// Whether what can wait may be sent to whoever is subscribed, if anybody is.
+    fn has_room(&self) -> bool {
+        self.lock().live.as_ref().is_none_or(|live| live.sender.has_room())
+    }
+
     /// Ends the stream and everything that runs.
     pub(crate) fn end(&self) {
         self.stop.cancel();

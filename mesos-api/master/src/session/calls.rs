@@ -98,7 +98,7 @@ impl Session {
             }
             T::Reconcile => {
                 if let Some(reconcile) = call.reconcile {
-                    self.reconcile(&record, &reconcile);
+                    self.reconcile(&record, &reconcile).await;
                 }
             }
             T::Message => {

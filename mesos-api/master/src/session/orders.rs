@@ -12,6 +12,8 @@ use crate::core::kill::{self, Order};
 use crate::core::reconcile;
 use crate::sync::now;
 
+/// Pause before a stream without room is looked at again.
+const ROOM: Duration = Duration::from_millis(20);
 /// Tries to write a wish that the scheduler was told is taken.
 const WRITE_TRIES: u32 = 5;
 /// Pause after the first; doubles.
@@ -36,7 +38,7 @@ impl Session {
     }
 
     /// Answers a RECONCILE.
-    pub(super) fn reconcile(&self, record: &Record, request: &call::Reconcile) {
+    pub(super) async fn reconcile(&self, record: &Record, request: &call::Reconcile) {
         let aware = record.capabilities.partition_aware;
         let answers = self.office.rows.with_all(&record.uid, |rows, agents| {
             let state = self.lock();
@@ -44,6 +46,9 @@ impl Session {
             reconcile::answers(request, rows, delivery, agents, aware, now())
         });
         for status in answers {
+            while !self.has_room() {
+                tokio::time::sleep(ROOM).await;
+            }
             self.send(&events::update(status));
         }
     }

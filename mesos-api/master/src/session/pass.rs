@@ -29,6 +29,8 @@ use crate::sync::now;
 
 /// Writes of one framework under way at a time: enough to fill the store's group commit.
 const MAX_WRITES: usize = 64;
+/// Pause before a stream without room is looked at again, in milliseconds.
+const ROOM_MS: i64 = 20;
 /// Pause before a write that failed is decided on anew, in milliseconds.
 const RETRY_MS: i64 = 500;
 
@@ -38,6 +40,9 @@ pub(super) struct Agenda {
     /// By name of the record: when to look again.
     due: BTreeMap<String, i64>,
     by_time: BTreeSet<(i64, String)>,
+    /// Tasks to look at, once the stream has room; each once.
+    waiting: VecDeque<String>,
+    is_waiting: BTreeSet<String>,
     /// The stream that everything was last looked at for.
     stream: Option<u64>,
     /// What is to be written, first come first served.
@@ -85,8 +90,22 @@ impl Agenda {
         names
     }
 
+    fn wait(&mut self, name: String) {
+        if self.is_waiting.insert(name.clone()) {
+            self.waiting.push_back(name);
+        }
+    }
+
+    fn take_waiting(&mut self) -> Option<String> {
+        let name = self.waiting.pop_front()?;
+        self.is_waiting.remove(&name);
+        Some(name)
+    }
+
     fn next(&self) -> Option<i64> {
-        self.by_time.first().map(|(when, _)| *when)
+        let due = self.by_time.first().map(|(when, _)| *when);
+        let room = (!self.waiting.is_empty()).then(|| now() + ROOM_MS);
+        due.into_iter().chain(room).min()
     }
 }
 
@@ -117,14 +136,18 @@ impl Session {
         let Some(record) = self.record() else { return };
         let rows = &self.office.rows;
         let now = now();
-        let mut names = rows.take_changed(&record.uid);
-        names.extend(agenda.take_due(now));
+        rows.take_changed(&record.uid).into_iter().for_each(|name| agenda.wait(name));
+        agenda.take_due(now).into_iter().for_each(|name| agenda.wait(name));
         let stream = self.lock().live.as_ref().map(|live| live.number);
         if stream != agenda.stream {
             agenda.stream = stream;
-            rows.with_tasks(&record.uid, |rows| names.extend(rows.iter().map(|r| r.name.clone())));
+            rows.with_tasks(&record.uid, |rows| {
+                rows.iter().for_each(|row| agenda.wait(row.name.clone()));
+            });
         }
-        for name in names {
+        while self.has_room()
+            && let Some(name) = agenda.take_waiting()
+        {
             match rows.with_tasks(&record.uid, |rows| rows.get(&name).cloned()) {
                 Some(row) if row.is_executor() => self.look_at_executor(row, agenda),
                 Some(row) => self.look_at_task(row, now, agenda),

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! **Invariants:** nobody waits for a scheduler that does not read: it loses its stream and the
-//! memory of its queue at once. One record is one frame of the body, and so one chunk. Heartbeats
+//! memory of its queue. One record is one frame of the body, and so one chunk. Heartbeats
 //! come from the stream itself, however busy the gateway is.
 
 use std::collections::VecDeque;
@@ -26,10 +26,17 @@ use tokio_util::sync::CancellationToken;
 
 /// Time between two heartbeats, as a Mesos master's; told in SUBSCRIBED.
 pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
-/// Records that wait for a scheduler to read; the updates of a thousand tasks at once fit in.
-const MAX_RECORDS: usize = 8192;
+/// Records that wait for a scheduler to read.
+const MAX_RECORDS: usize = 65_536;
 /// Their bytes; one record may always wait.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Half of these wait at most where the gateway can choose when it sends: a scheduler of a hundred
+/// thousand tasks that subscribes again is told of them as fast as it reads.
+const ROOM_RECORDS: usize = 4096;
+/// The same in bytes.
+const ROOM_BYTES: usize = 2 * 1024 * 1024;
+/// How long a scheduler may read nothing while there is no room.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a scheduler may take to read what came before the end of its stream.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -64,6 +71,8 @@ struct Queue {
     /// Nothing is added any more.
     finished: bool,
     reader: Option<Waker>,
+    /// When something was read last, or waited for.
+    read: Option<Instant>,
 }
 
 impl Shared {
@@ -98,17 +107,36 @@ impl Sender {
         }
         let full = queue.records.len() >= MAX_RECORDS || queue.bytes + record.len() > MAX_BYTES;
         if full && !queue.records.is_empty() {
-            tracing::warn!(records = queue.records.len(), "a scheduler does not read its events");
-            *queue = Queue { finished: true, reader: queue.reader.take(), ..Queue::default() };
-            queue.wake();
-            drop(queue);
-            self.hangup.hang_up();
+            self.cut(queue);
             return Err(Closed);
         }
         queue.bytes += record.len();
         queue.records.push_back(record);
         queue.wake();
         Ok(())
+    }
+
+    /// Whether what can wait may be sent now. A scheduler that reads nothing for [`PATIENCE`] while
+    /// there is no room loses its stream.
+    pub(crate) fn has_room(&self) -> bool {
+        let mut queue = self.shared.lock();
+        if queue.finished || (queue.records.len() < ROOM_RECORDS && queue.bytes < ROOM_BYTES) {
+            return true;
+        }
+        let now = Instant::now();
+        if now.duration_since(*queue.read.get_or_insert(now)) > PATIENCE {
+            self.cut(queue);
+        }
+        false
+    }
+
+    /// Ends the stream at once.
+    fn cut(&self, mut queue: MutexGuard<'_, Queue>) {
+        tracing::warn!(records = queue.records.len(), "a scheduler does not read its events");
+        *queue = Queue { finished: true, reader: queue.reader.take(), ..Queue::default() };
+        queue.wake();
+        drop(queue);
+        self.hangup.hang_up();
     }
 
     /// Waits until the scheduler or the queue's limit has ended the stream.
@@ -157,6 +185,7 @@ impl Body for EventStream {
         let mut queue = this.shared.lock();
         if let Some(record) = queue.records.pop_front() {
             queue.bytes -= record.len();
+            queue.read = None;
             return Poll::Ready(Some(Ok(Frame::data(record))));
         }
         if queue.finished {

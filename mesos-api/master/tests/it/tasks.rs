@@ -128,6 +128,20 @@ async fn a_thousand_updates_of_many_tasks_arrive_in_order_for_each() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_answers_than_a_stream_holds_come_as_fast_as_they_are_read() {
+    const TASKS: usize = 100_000;
+    let (_cluster, plane, _agents) = Cluster::with_agent(1).await;
+    let mut scheduler = plane.scheduler("f").await;
+    let ids: Vec<String> = (0..TASKS).map(|n| format!("t{n}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    scheduler.reconcile(&ids).await;
+    for id in ids {
+        let status = scheduler.update().await;
+        assert_eq!((&*status.task_id.value, status.state()), (id, State::TaskUnknown));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_agent_tells_is_told_without_a_uuid() {
     let cluster = Cluster::start().await;
     let plane = cluster.control_plane("a").await;

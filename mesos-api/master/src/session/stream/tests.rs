@@ -55,6 +55,25 @@ async fn small_records_are_counted_too() {
     assert_eq!(sent.count(), MAX_RECORDS);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_can_wait_waits_for_a_slow_reader_but_not_for_ever() {
+    let (sender, mut stream) = pair();
+    while sender.has_room() {
+        sender.send(Bytes::from_static(b"x")).unwrap();
+    }
+    tokio::time::advance(PATIENCE).await;
+    next(&mut stream).await.unwrap();
+    assert!(sender.has_room());
+    sender.send(Bytes::from_static(b"x")).unwrap();
+    assert!(!sender.has_room());
+    tokio::time::advance(PATIENCE).await;
+    assert!(!sender.has_room(), "its patience is not over");
+    sender.send(Bytes::from_static(b"x")).unwrap();
+    tokio::time::advance(PATIENCE).await;
+    assert!(!sender.has_room());
+    assert_eq!(sender.send(Bytes::from_static(b"x")), Err(Closed));
+}
+
 #[tokio::test]
 async fn one_record_may_be_larger_than_the_queue() {
     let (sender, mut stream) = pair();
