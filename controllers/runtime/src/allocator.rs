@@ -6,6 +6,7 @@
 //! is read again and the assumption is forgotten. Offers go to the seats; what is launched on them
 //! is assumed, created, and then told by its rows.
 
+mod commands;
 mod convert;
 mod launch;
 mod lead;

@@ -15,18 +15,20 @@
 //! told to be gone. Each offer that the allocator has live is out or held. A notice that cannot be
 //! handed over at once ends the seat.
 
+mod take;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use meseta_crds::{Quantity, ResourceList};
+use meseta_crds::ResourceList;
 use meseta_planning::allocator::{self, Allocator, OfferId, SeatKey};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+pub(super) use self::take::Held;
 use super::convert;
-use crate::market::{LiveOffer, Notice, Seat, TakeError, Taken};
+use crate::market::{LiveOffer, Notice, Seat};
 use crate::offer_book::Pen;
 
 /// Notices that wait for one reader. Each cycle of the allocator adds at most two, and cycles are
@@ -40,12 +42,12 @@ pub(super) struct Seats {
     /// By uid of the framework.
     seats: BTreeMap<String, Occupied>,
     out: BTreeMap<OfferId, Out>,
-    /// By number of the [`Taken`].
+    /// By number of the [`Taken`](crate::Taken).
     held: BTreeMap<u64, Held>,
     last_taken: u64,
     /// Whether a seat was left, and its room with it.
     freed: bool,
-    /// End when their [`Taken`] is gone.
+    /// End when their [`Taken`](crate::Taken) is gone.
     kept: FuturesUnordered<BoxFuture<'static, u64>>,
 }
 
@@ -64,15 +66,6 @@ struct Out {
     role: String,
     agent: String,
     resources: ResourceList,
-}
-
-/// Offers that are being launched on.
-pub(super) struct Held {
-    pub(super) uid: String,
-    pub(super) namespace: String,
-    pub(super) role: String,
-    pub(super) agent: String,
-    pub(super) offers: Vec<OfferId>,
 }
 
 fn key(uid: &str, role: &str) -> SeatKey {
@@ -187,60 +180,6 @@ impl Seats {
         }
     }
 
-    /// See [`Market::take`](crate::Market::take).
-    pub(super) fn take(
-        &mut self,
-        allocator: &mut Allocator,
-        uid: &str,
-        offers: &[String],
-    ) -> Result<Taken, TakeError> {
-        let own = self.own(uid, offers);
-        let checked = self.check(uid, offers);
-        self.strike(&own);
-        let Checked { agent, role, namespace, resources } = match checked {
-            Ok(checked) => checked,
-            Err(err) => {
-                own.into_iter().for_each(|id| allocator.decline(id, None));
-                return Err(err);
-            }
-        };
-        own.iter().for_each(|id| allocator.hold(*id));
-        self.last_taken += 1;
-        let number = self.last_taken;
-        let held = Held {
-            uid: uid.to_owned(),
-            namespace,
-            role: role.clone(),
-            agent: agent.clone(),
-            offers: own,
-        };
-        self.held.insert(number, held);
-        let (kept, gone) = oneshot::channel();
-        self.kept.push(Box::pin(async move {
-            // It never says anything; it goes.
-            drop(gone.await);
-            number
-        }));
-        Ok(Taken { agent, role, resources, number, _kept: kept })
-    }
-
-    /// What is launched on, once; nothing if it has gone back meanwhile.
-    pub(super) fn use_up(&mut self, taken: &Taken) -> Option<Held> {
-        self.held.remove(&taken.number)
-    }
-
-    /// Waits until a [`Taken`] is gone, used up or not; the caller says [`Self::give_back`]. Ends
-    /// at once, with nothing, where there is none.
-    pub(super) async fn next_gone(&mut self) -> Option<u64> {
-        self.kept.next().await
-    }
-
-    /// Gives back what is not used up of a [`Taken`] that is gone.
-    pub(super) fn give_back(&mut self, allocator: &mut Allocator, number: u64) {
-        let Some(held) = self.held.remove(&number) else { return };
-        held.offers.into_iter().for_each(|id| allocator.decline(id, None));
-    }
-
     /// Tells the seats of what the allocator has decided at `now`.
     pub(super) fn deliver(
         &mut self,
@@ -349,59 +288,6 @@ impl Seats {
         }
         self.pen.remove(offers.iter().copied());
     }
-
-    /// Whether the named offers can be taken together; the order of the checks is Mesos'.
-    fn check(&self, uid: &str, offers: &[String]) -> Result<Checked, TakeError> {
-        let mut named = BTreeSet::new();
-        for name in offers {
-            if !named.insert(name) {
-                return Err(TakeError::Duplicate(name.clone()));
-            }
-        }
-        let mut found = Vec::with_capacity(offers.len());
-        for name in offers {
-            let out = convert::offer_id(self.epoch, name).and_then(|id| self.out.get(&id));
-            let own = out.filter(|out| out.uid == uid);
-            found.push((name, own.ok_or_else(|| TakeError::Invalid(name.clone()))?));
-        }
-        let Some((first, rest)) = found.split_first() else { return Err(TakeError::None) };
-        let first = first.1;
-        if let Some((name, _)) = rest.iter().find(|(_, out)| out.role != first.role) {
-            return Err(TakeError::Roles((*name).clone()));
-        }
-        if let Some((name, _)) = rest.iter().find(|(_, out)| out.agent != first.agent) {
-            return Err(TakeError::Agents((*name).clone()));
-        }
-        let Some(seat) = self.seats.get(uid) else { return Err(TakeError::None) };
-        Ok(Checked {
-            agent: first.agent.clone(),
-            role: first.role.clone(),
-            namespace: seat.namespace.clone(),
-            resources: sum(found.iter().map(|(_, out)| &out.resources)),
-        })
-    }
-}
-
-/// What offers that can be taken together have in common, and their sum.
-struct Checked {
-    agent: String,
-    role: String,
-    namespace: String,
-    resources: ResourceList,
-}
-
-fn sum<'a>(lists: impl Iterator<Item = &'a ResourceList>) -> ResourceList {
-    let mut sum = ResourceList::new();
-    for (name, amount) in lists.flatten() {
-        match sum.get_mut(name) {
-            None => drop(sum.insert(name.clone(), amount.clone())),
-            Some(so_far) => {
-                let millis = |amount: &Quantity| amount.millis().unwrap_or(0);
-                *so_far = Quantity::from_millis(millis(so_far).saturating_add(millis(amount)));
-            }
-        }
-    }
-    sum
 }
 
 #[cfg(test)]
