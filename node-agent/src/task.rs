@@ -22,10 +22,12 @@ pub(crate) mod conclude;
 pub(crate) mod drive;
 pub(crate) mod life;
 pub(crate) mod outcome;
+mod progress;
 pub(crate) mod recover;
 pub(crate) mod request;
 pub(crate) mod run;
 mod stage;
+pub(crate) mod wish;
 
 use std::io;
 use std::sync::Arc;

@@ -20,6 +20,7 @@ use meseta_mesos_wire::v1::task_status::{Reason, Source};
 use super::status::{Capabilities, Said};
 use crate::checkpoint::{Outcome, StopCause};
 use crate::task::outcome::of_cause;
+use crate::task::wish::Wish;
 
 /// What is known when the next step is chosen, of a task that is not over.
 #[derive(Clone, Debug, Default)]
@@ -30,9 +31,8 @@ pub(crate) struct Seen {
     pub(crate) lost: bool,
     /// What ended it before it was handed over, if something did.
     pub(crate) early: Option<Early>,
-    /// Why the record wants its end, if it does, and how long that may take in seconds, if the kill
-    /// says so.
-    pub(crate) wish: Option<(StopCause, Option<i64>)>,
+    /// What the record wants, if it wants its end.
+    pub(crate) wish: Option<Wish>,
     /// Whether the executor API has it.
     pub(crate) launched: bool,
 }
@@ -74,7 +74,7 @@ pub(crate) enum End {
 
 /// Returns what to do about a task that is not over.
 pub(crate) fn next(seen: &Seen) -> Step {
-    let cause = seen.wish.map(|(cause, _)| cause);
+    let cause = seen.wish.map(|wish| wish.cause);
     if let Some(early) = &seen.early {
         return Step::End(Box::new(End::Early(early.clone(), cause)));
     }
@@ -86,7 +86,7 @@ pub(crate) fn next(seen: &Seen) -> Step {
     }
     match seen.wish {
         Some(_) if !seen.launched => Step::End(Box::new(End::Early(Early::Killed, cause))),
-        Some((_, grace_seconds)) => Step::Kill(grace_seconds),
+        Some(wish) => Step::Kill(wish.kill_grace_seconds),
         None if !seen.launched => Step::Launch,
         None => Step::Wait,
     }

@@ -20,11 +20,12 @@ use super::inner::{self, Early, End, Seen, Step, tell};
 use super::journal::{Entry, Journal};
 use super::registry::{Executor, Inner, Launched};
 use super::status;
-use crate::checkpoint::{Accepted, Outcome, StopCause};
+use crate::checkpoint::{Accepted, Outcome};
 use crate::node::{Node, blocking, unix_millis};
 use crate::report::{self, Backoff, Mirror, Record, TRANSITION_MILLIS, View};
 use crate::task::conclude::ORPHAN_KEPT;
 use crate::task::run::chain;
+use crate::task::wish::Wish;
 
 /// How long a task waits for the others of its group. Their records are made together.
 const GROUP_PATIENCE: Duration = Duration::from_secs(60);
@@ -162,7 +163,7 @@ impl Owner<'_> {
             executor_ended,
             lost: standing.lost.contains(&self.task.uid),
             early: self.task.early(),
-            wish: wish(record),
+            wish: Wish::of(record),
             launched: self.task.is_launched(),
         })
     }
@@ -360,27 +361,6 @@ fn written(record: &Record) -> Option<&MesosStatus> {
         Record::Present(task) | Record::Deleted(task) => task.status.as_ref()?.mesos.as_ref(),
         Record::Missing | Record::Unknown => None,
     }
-}
-
-/// Why the record wants the task's end, and within how many seconds, if that was said.
-fn wish(record: &Record) -> Option<(StopCause, Option<i64>)> {
-    let (task, gone) = match record {
-        Record::Present(task) => (task, false),
-        Record::Deleted(task) => (task, true),
-        // Absence never kills.
-        Record::Missing | Record::Unknown => return None,
-    };
-    let grace_seconds = task.spec.kill.as_ref().and_then(|kill| kill.grace_period_seconds);
-    let cause = if !gone && report::is_terminal(task) {
-        StopCause::Superseded
-    } else if gone || report::is_deleting(task) {
-        StopCause::Deleted
-    } else if task.spec.kill.is_some() {
-        StopCause::Killed
-    } else {
-        return None;
-    };
-    Some((cause, grace_seconds))
 }
 
 /// The end of a task as others are told of it.

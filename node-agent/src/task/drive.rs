@@ -1,26 +1,27 @@
 //! Carries out what a task's life asks for, and tells it what happens.
 
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meseta_crds::Task;
 use meseta_crds::task::reason;
 use meseta_mesos_agent::Standing;
 use meseta_shim_api::{RUN_FILE, RunRequest};
 use tokio::sync::watch;
 
-use super::life::{Effect, Event, Life, State, grace_millis};
+use super::life::{Effect, Event, Life, State};
 use super::outcome::Failure;
+use super::progress::report_progress;
 use super::recover::Recovered;
-use super::run::{Run, chain};
+use super::run::Run;
+use super::wish::Wish;
 use super::{conclude, stage};
 use crate::checkpoint::{Accepted, StopCause};
 use crate::images::Pin as ImagePin;
 use crate::mesos::registry::Executor;
 use crate::node::{Node, blocking, unix_millis};
-use crate::report::{self, Backoff, Mirror, Record, View};
+use crate::report::{Mirror, Record, View};
 
 /// Longest sleep before the clock is looked at again: somebody may set it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
@@ -99,7 +100,7 @@ impl Driver<'_> {
             if self.life.outcome().is_some() {
                 return Ok(self.life);
             }
-            if let Some(event) = wish(&record.current(), &self.life, unix_millis()) {
+            if let Some(event) = wanted(&record.current(), &self.life) {
                 self.meet(event).await?;
                 continue;
             }
@@ -313,31 +314,11 @@ fn forgivable(uid: &str, result: io::Result<()>) {
 }
 
 /// What the record wants of a task that has not ended, and that is not under way already.
-fn wish(record: &Record, life: &Life, now: i64) -> Option<Event> {
-    let (cause, grace_millis) = match record {
-        Record::Present(task) if report::is_terminal(task) => {
-            (StopCause::Superseded, grace_millis(&task.spec))
-        }
-        Record::Present(task) | Record::Deleted(task) => wanted_end(task)?,
-        // Absence never kills.
-        Record::Missing | Record::Unknown => return None,
-    };
-    let heeded = life.heeds_stop(grace_millis, now);
-    heeded.then_some(Event::StopWanted { cause, grace_millis })
-}
-
-/// Whether the record of a task asks for its end, why, and how long that may take: the shortest of
-/// what is asked for.
-fn wanted_end(task: &Task) -> Option<(StopCause, i64)> {
-    let own = grace_millis(&task.spec);
-    let millis = |seconds: i64| seconds.max(0).saturating_mul(1000);
-    let kill = task.spec.kill.as_ref();
-    let of_kill = kill.map(|kill| kill.grace_period_seconds.map_or(own, millis));
-    match (report::is_deleting(task), of_kill) {
-        (true, of_kill) => Some((StopCause::Deleted, of_kill.map_or(own, |kill| kill.min(own)))),
-        (false, Some(of_kill)) => Some((StopCause::Killed, of_kill)),
-        (false, None) => None,
-    }
+fn wanted(record: &Record, life: &Life) -> Option<Event> {
+    let wish = Wish::of(record)?;
+    let grace_millis = wish.grace_millis(life.grace_millis());
+    let heeded = life.heeds_stop(grace_millis, unix_millis());
+    heeded.then_some(Event::StopWanted { cause: wish.cause, grace_millis })
 }
 
 /// Sleeps until a time in milliseconds since 1970, or long enough to look again.
@@ -345,53 +326,4 @@ async fn sleep_until(unix_millis_due: Option<i64>) {
     let Some(due) = unix_millis_due else { return std::future::pending().await };
     let left = u64::try_from(due - unix_millis()).unwrap_or(0);
     tokio::time::sleep(Duration::from_millis(left).min(LONGEST_SLEEP)).await;
-}
-
-/// Keeps the record as `views` says, as long as the task has not ended.
-async fn report_progress(node: &Node, mirror: &mut Mirror, mut views: watch::Receiver<View>) {
-    let mut backoff = Backoff::default();
-    loop {
-        let view = views.borrow_and_update().clone();
-        let mut pause = None;
-        if let Record::Present(task) = mirror.current()
-            && !report::is_terminal(&task)
-            && !view.state.is_terminal()
-            && !view.is_in(&task)
-        {
-            let left = u64::try_from(view.due - unix_millis()).unwrap_or(0);
-            if left > 0 {
-                pause = Some(Duration::from_millis(left));
-            } else {
-                match report::write_status(node, &task, &view).await {
-                    Ok(task) => {
-                        mirror.wrote(task);
-                        backoff.reset();
-                        continue;
-                    }
-                    Err(err) => {
-                        tracing::debug!(
-                            error = chain(&err),
-                            task = task.metadata.name,
-                            "not reported"
-                        );
-                        let again = mirror.after(node, &task, &err).await;
-                        pause = Some(if again { Duration::ZERO } else { backoff.next() });
-                    }
-                }
-            }
-        }
-        let paused = pin!(async {
-            match pause {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => std::future::pending().await,
-            }
-        });
-        tokio::select! {
-            () = paused => {}
-            () = mirror.changed() => {}
-            changed = views.changed() => if changed.is_err() {
-                std::future::pending::<()>().await;
-            },
-        }
-    }
 }

@@ -17,7 +17,6 @@
 //! **Invariants:** `Launch` follows a `Stage` of the same run once, and a run number is used for one
 //! launch. `Ended` is final. What ends a container was written before ([`Effect::RememberStop`]).
 
-use meseta_crds::TaskSpec;
 use meseta_crds::task::{RestartPolicy, reason};
 use meseta_shim_api::{Exit, Outcome as Ending};
 
@@ -396,19 +395,15 @@ impl Life {
         Some(first.saturating_add(seconds.saturating_mul(1000)))
     }
 
-    /// Time between SIGTERM and SIGKILL as it was accepted.
+    /// Time between the wish to end and SIGKILL, as it was accepted.
     pub(crate) fn grace_millis(&self) -> i64 {
-        grace_millis(&self.accepted.spec)
+        let spec = &self.accepted.spec;
+        let seconds = match &spec.executor {
+            Some(executor) => executor.shutdown_grace_period_seconds,
+            None => spec.termination_grace_period_seconds,
+        };
+        seconds.max(0).saturating_mul(1000)
     }
-}
-
-/// Time between the wish that a container ends and SIGKILL, where nobody says otherwise.
-pub(crate) fn grace_millis(spec: &TaskSpec) -> i64 {
-    let seconds = match &spec.executor {
-        Some(executor) => executor.shutdown_grace_period_seconds,
-        None => spec.termination_grace_period_seconds,
-    };
-    seconds.max(0).saturating_mul(1000)
 }
 
 /// The delay before the `restart`th restart in a row, from 1.

@@ -100,7 +100,7 @@ def handle(event):
     if kind == "MESSAGE":
         data = base64.b64encode(("echo " + names[0]).encode()).decode()
         call({"type": "MESSAGE", "message": {"data": data}})
-    if kind == "SHUTDOWN":
+    if kind == "SHUTDOWN" and "stubborn" not in sys.argv:
         for task in list(active):
             kill(task)
         os._exit(0)

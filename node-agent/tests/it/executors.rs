@@ -59,6 +59,10 @@ async fn an_executor_runs_tasks_and_is_spoken_to() {
     assert_eq!(status["executor_id"], json!({"value": "E"}));
     assert_eq!(status["agent_id"], json!({"value": machine.name}));
 
+    // What it says is its executor's.
+    let uid_of_c = uid_of(&c);
+    assert_eq!(machine.log(&cluster, &uid_of_c, "follow=true").await, "");
+
     // Messages, both ways.
     let group = meseta_pki::CONTROL_PLANE_GROUP;
     let mut stream = machine.call(&cluster, group, Method::GET, "/v1/messages", "").await;
@@ -255,6 +259,26 @@ async fn tasks_that_are_killed_before_their_executor_comes_are_never_given_to_it
     let ended = cluster.until_told("e").await;
     assert_eq!(state_of(&ended), TaskState::Killed);
     machine.until_nothing_left(2).await;
+}
+
+#[tokio::test]
+async fn an_executor_waits_for_the_end_of_an_older_one_of_its_id() {
+    let cluster = Cluster::start().await;
+    let machine = Machine::start(&cluster).await;
+    let mut stubborn = executor("E", &["stubborn"]);
+    stubborn["executor"]["shutdownGracePeriodSeconds"] = json!(1);
+    let older = uid_of(&cluster.launch(&machine.name, "older", stubborn).await);
+    until_heard(&machine, &older, "SUBSCRIBED").await;
+    cluster.kill("older", None).await;
+    until_heard(&machine, &older, "SHUTDOWN").await;
+    let newer = uid_of(&cluster.launch(&machine.name, "e", executor("E", &[])).await);
+    cluster.launch(&machine.name, "a", inner("e", "a", "finish")).await;
+    let a = cluster.until_told("a").await;
+    assert_eq!(states_of(&a), ["STARTING", "RUNNING", "FINISHED"], "{}", message_of(&a));
+    let older = cluster.until_told("older").await;
+    assert_eq!(state_of(&older), TaskState::Killed);
+    assert!(message_of(&older).ends_with("ended by signal SIGKILL"), "{}", message_of(&older));
+    until_heard(&machine, &newer, "LAUNCH a").await;
 }
 
 #[tokio::test]

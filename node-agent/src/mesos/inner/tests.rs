@@ -12,6 +12,10 @@ fn outcome(why: &str) -> Outcome {
     }
 }
 
+fn wish(cause: StopCause, kill_grace_seconds: Option<i64>) -> Option<Wish> {
+    Some(Wish { cause, kill_grace_seconds })
+}
+
 /// State and reason of the record, and Mesos' state and reason.
 fn told(step: Step, partition_aware: bool) -> (TaskState, &'static str, String) {
     let Step::End(end) = step else { panic!("{step:?}") };
@@ -29,7 +33,7 @@ fn a_task_is_launched_once_and_then_left_to_its_executor() {
 
 #[test]
 fn a_kill_goes_to_the_executor_once_it_may_know_the_task() {
-    let wish = Some((StopCause::Killed, Some(4)));
+    let wish = wish(StopCause::Killed, Some(4));
     let seen = Seen { launched: true, wish, ..Seen::default() };
     assert_eq!(next(&seen), Step::Kill(Some(4)));
     let seen = Seen { wish, ..Seen::default() };
@@ -39,7 +43,7 @@ fn a_kill_goes_to_the_executor_once_it_may_know_the_task() {
         "TASK_KILLED REASON_TASK_KILLED_DURING_LAUNCH".to_owned(),
     );
     assert_eq!(told(next(&seen), false), expected);
-    let deleted = Seen { wish: Some((StopCause::Deleted, None)), ..Seen::default() };
+    let deleted = Seen { wish: self::wish(StopCause::Deleted, None), ..Seen::default() };
     assert_eq!(told(next(&deleted), false).1, "Deleted");
     // Another of its group was.
     let group = Seen { early: Some(Early::Killed), launched: true, ..Seen::default() };
@@ -66,7 +70,7 @@ fn the_end_of_the_executor_ends_its_tasks() {
             "TASK_FAILED REASON_EXECUTOR_REGISTRATION_TIMEOUT".to_owned()
         )
     );
-    let wish = Some((StopCause::Deleted, None));
+    let wish = wish(StopCause::Deleted, None);
     let wanted = Seen { wish, ..ended(reason::NON_ZERO_EXIT) };
     assert_eq!(
         told(next(&wanted), false),
