@@ -24,8 +24,9 @@ use meseta_crds::{Framework, FrameworkStatus, SCHEDULER_FINALIZER};
 use super::framework;
 use super::rows::{Rows, TaskRow};
 
-/// How long after a change of leader nobody is torn down for being gone.
-pub const RECONNECT_GRACE_MS: i64 = 60_000;
+/// How long after a change of leader nobody is torn down for being gone: Mesos clients wait up to 15 s
+/// between two tries to connect.
+pub const RECONNECT_GRACE_MS: i64 = 30_000;
 /// Ids of frameworks that are remembered as removed.
 pub const MAX_COMPLETED: usize = 50;
 /// Steps of one pass; further ones follow in the next.
