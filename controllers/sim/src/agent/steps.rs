@@ -17,6 +17,8 @@ pub(crate) struct Seen {
     pub(super) generation: i64,
     pub(super) state: TaskState,
     deleting: bool,
+    /// Whether its scheduler has asked for its end.
+    killed: bool,
     pub(super) finalizers: Vec<String>,
     pub(super) epoch: i64,
     pub(super) needs: ResourceList,
@@ -86,6 +88,7 @@ impl Seen {
             generation: metadata.generation.unwrap_or_default(),
             state: task.status.as_ref().map(|status| status.state).unwrap_or_default(),
             deleting: metadata.deletion_timestamp.is_some(),
+            killed: task.spec.kill.is_some(),
             finalizers: metadata.finalizers.clone().unwrap_or_default(),
             epoch: task.spec.placement.as_ref().map(|p| p.epoch).unwrap_or_default(),
             needs: task.spec.resources.clone(),
@@ -104,7 +107,7 @@ impl Seen {
         match progress {
             Progress::Ended(end) => Progress::Ended(end),
             _ if self.state.is_terminal() => Progress::Ended(End::Elsewhere),
-            _ if self.deleting => Progress::Ended(End::Killed),
+            _ if self.deleting || self.killed => Progress::Ended(End::Killed),
             // It ran when an earlier agent of this name was cut off.
             Progress::New if self.state != TaskState::Pending => Progress::Ended(End::Killed),
             Progress::New if self.epoch < epoch => Progress::Ended(End::StaleLeader),
@@ -132,7 +135,9 @@ impl Seen {
                 Some(Owed::State(TaskState::Finished, Some(reason::COMPLETED)))
             }
             Progress::Ended(End::Killed | End::Elsewhere) => {
-                Some(Owed::State(TaskState::Killed, Some(reason::DELETED)))
+                let asked = self.killed && !self.deleting;
+                let why = if asked { reason::KILLED_BY_SCHEDULER } else { reason::DELETED };
+                Some(Owed::State(TaskState::Killed, Some(why)))
             }
             Progress::Ended(End::StaleLeader) => {
                 Some(Owed::State(TaskState::Dropped, Some(reason::STALE_LEADER)))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use meseta_crds::task::reason;
 use meseta_crds::{Task, TaskState};
 use meseta_sim::{Auditor, Config, Fleet};
@@ -76,6 +76,37 @@ async fn an_agent_refuses_a_placement_of_an_older_leader_and_one_it_has_no_room_
     let counts = fleet.ledger().counts();
     assert_eq!((counts.started, counts.refused_stale, counts.refused_room), (1, 1, 1));
     assert_eq!(fleet.ledger().faults(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_its_scheduler_kills_ends_and_keeps_its_record() {
+    let cluster = Cluster::start().await;
+    let admin = cluster.admin();
+    let long = Duration::from_secs(3600);
+    let config = Config { capacity: capacity(1), run_time: (long, long), ..Config::new(1) };
+    let agent = config.name(0);
+    let fleet = Fleet::start(config, |name| cluster.agent(name)).await.unwrap();
+    let tasks: Api<Task> = Api::namespaced(admin.clone(), "default");
+    let spec = json!({
+        "containers": [{"command": ["true"]}],
+        "agentName": agent,
+        "placement": {"epoch": 1},
+    });
+    let task = Task::new("t", serde_json::from_value(spec).unwrap());
+    tasks.create(&PostParams::default(), &task).await.unwrap();
+    for (state, why) in
+        [(TaskState::Running, None), (TaskState::Killed, Some(reason::KILLED_BY_SCHEDULER))]
+    {
+        let is_so = |task: Option<&Task>| {
+            task.and_then(|task| task.status.as_ref())
+                .is_some_and(|status| status.state == state && status.reason.as_deref() == why)
+        };
+        let seen = kube::runtime::wait::await_condition(tasks.clone(), "t", is_so);
+        tokio::time::timeout(DEADLINE, seen).await.expect("it gets there").unwrap();
+        let kill = Patch::Merge(json!({"spec": {"kill": {}}}));
+        tasks.patch("t", &PatchParams::default(), &kill).await.unwrap();
+    }
+    assert_eq!(fleet.ledger().counts().killed, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
