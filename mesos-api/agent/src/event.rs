@@ -14,13 +14,17 @@ pub(crate) fn event(out: Out, executor: &ExecutorFacts, agent: &v1::AgentInfo) -
         Out::Subscribed => {
             Event { subscribed: Some(subscribed(executor, agent)), ..of_type(Type::Subscribed) }
         }
-        Out::Launch(task) => {
+        Out::Launch(mut task) => {
+            complete(&mut task, executor);
             Event { launch: Some(Launch { task: *task }), ..of_type(Type::Launch) }
         }
-        Out::LaunchGroup(tasks) => Event {
-            launch_group: Some(LaunchGroup { task_group: v1::TaskGroupInfo { tasks } }),
-            ..of_type(Type::LaunchGroup)
-        },
+        Out::LaunchGroup(mut tasks) => {
+            for task in &mut tasks {
+                complete(task, executor);
+            }
+            let task_group = v1::TaskGroupInfo { tasks };
+            Event { launch_group: Some(LaunchGroup { task_group }), ..of_type(Type::LaunchGroup) }
+        }
         Out::Kill { task_id: id, policy } => Event {
             kill: Some(Kill { task_id: task_id(id), kill_policy: policy }),
             ..of_type(Type::Kill)
@@ -46,6 +50,14 @@ pub(crate) fn heartbeat() -> Event {
 
 fn of_type(kind: Type) -> Event {
     Event { r#type: Some(kind.into()), ..Event::default() }
+}
+
+/// A scheduler may leave out of which framework its executor is; an executor is told.
+fn complete(task: &mut v1::TaskInfo, executor: &ExecutorFacts) {
+    if let Some(info) = &mut task.executor {
+        let value = || v1::FrameworkId { value: executor.framework_id.clone() };
+        info.framework_id.get_or_insert_with(value);
+    }
 }
 
 /// The ids are set here, alone in their messages: executors compare them with what they were started

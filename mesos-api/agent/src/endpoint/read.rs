@@ -14,10 +14,11 @@ use super::answer::Refusal;
 /// Bytes of one request's body. A SUBSCRIBE brings all tasks of the executor.
 pub(super) const MAX_BODY_BYTES: usize = 4 << 20;
 
-/// Bytes of all bodies that are being read or parsed.
+/// Bytes of all bodies that are being read or parsed, without the first piece of each.
 const MAX_BYTES_TOGETHER: usize = 64 << 20;
 
-/// Room is taken in pieces of this many bytes.
+/// Room is taken in pieces of this many bytes. The first one is free: ordinary calls get through
+/// whoever fills the room.
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// Time for a body to come.
@@ -73,7 +74,8 @@ async fn read_all<B: Body>(body: B, room: &Room) -> Result<Read, Refusal> {
             )));
         }
         let held = permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let missing = u32::try_from(length.div_ceil(PIECE_BYTES).saturating_sub(held));
+        let needed = length.saturating_sub(1) / PIECE_BYTES;
+        let missing = u32::try_from(needed.saturating_sub(held));
         let more = Arc::clone(&room.0)
             .try_acquire_many_owned(missing.unwrap_or(u32::MAX))
             .map_err(|_| Refusal::unavailable("Too many requests are being read"))?;
@@ -109,11 +111,12 @@ mod tests {
     #[tokio::test]
     async fn bodies_share_their_room_and_give_it_back() {
         let room = Room(Arc::new(Semaphore::new(2)));
-        let first = read_bytes(PIECE_BYTES + 1, &room).await.unwrap();
-        read_bytes(1, &room).await.unwrap_err();
+        let first = read_bytes(2 * PIECE_BYTES + 1, &room).await.unwrap();
+        read_bytes(PIECE_BYTES + 1, &room).await.unwrap_err();
+        read_bytes(PIECE_BYTES, &room).await.unwrap();
         drop(first);
-        read_bytes(2 * PIECE_BYTES, &room).await.unwrap();
-        read_bytes(2 * PIECE_BYTES + 1, &room).await.unwrap_err();
+        read_bytes(3 * PIECE_BYTES, &room).await.unwrap();
+        read_bytes(3 * PIECE_BYTES + 1, &room).await.unwrap_err();
         assert_eq!(room.0.available_permits(), 2);
     }
 }

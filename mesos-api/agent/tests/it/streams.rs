@@ -7,7 +7,7 @@ use meseta_mesos_agent::{Killed, Progress, Refused, Undelivered};
 use meseta_mesos_wire::{Encoding, v1};
 use serde_json::json;
 
-use crate::agent::{Agent, UID, facts, launch, uid_of, until};
+use crate::agent::{Agent, FRAMEWORK, UID, facts, launch, uid_of, until};
 use crate::client::{Events, call, post, subscribe, update};
 
 #[tokio::test]
@@ -39,6 +39,7 @@ async fn events_hold_the_same_in_both_encodings() {
         assert_eq!(subscribed["container_id"], json!({"value": UID}));
         let task = events.next().await.unwrap()["launch"]["task"].clone();
         assert_eq!(task["data"], "aGk=");
+        assert_eq!(task["executor"]["framework_id"], json!({"value": FRAMEWORK}));
         let nanoseconds = 3_000_000_000;
         let policy = v1::KillPolicy { grace_period: Some(v1::DurationInfo { nanoseconds }) };
         agent.executors.kill(UID, &uid_of("a"), Some(policy));
