@@ -6,4 +6,5 @@
 mod cluster;
 mod faults;
 mod schedulers;
+mod shares;
 mod whole_way;
