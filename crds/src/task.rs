@@ -606,6 +606,8 @@ pub mod reason {
     pub const EXECUTOR_TERMINATED: &str = "ExecutorTerminated";
     /// The executor did not subscribe in time.
     pub const EXECUTOR_REGISTRATION_TIMEOUT: &str = "ExecutorRegistrationTimeout";
+    /// It was on its way to its executor when the agent was restarted.
+    pub const AGENT_RESTARTED: &str = "AgentRestarted";
     /// The executor said so.
     pub const REPORTED_BY_EXECUTOR: &str = "ReportedByExecutor";
 }

@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use crate::checkpoint::{Accepted, Outcome};
 use crate::fingerprint::Disk;
 use crate::gc::Chores;
+use crate::mesos::journal::Journal;
 use crate::node::{Node, run_id, unix_millis};
 use crate::plan::{self, Action, Amounts, Local, Observed, Plan};
 use crate::registration::Facts;
@@ -328,7 +329,7 @@ impl Agent {
             }
             (Some(accepted), _) => self.begin(Begin::Adopt(accepted.clone()), accepted),
             // Killed between the directory and its first file: nothing was begun.
-            (None, _) if directory.runs()?.is_empty() => {
+            (None, _) if directory.runs()?.is_empty() && !Journal::is_in(&directory)? => {
                 self.node.directory.discard(directory.path())?;
             }
             (None, _) => {

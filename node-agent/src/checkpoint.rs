@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::directory::TaskDirectory;
 
-const TASK_FILE: &str = "task.json";
+pub(crate) const TASK_FILE: &str = "task.json";
 const STOP_FILE: &str = "stop.json";
 const RESULT_FILE: &str = "result.json";
 const RELEASED_FILE: &str = "released";

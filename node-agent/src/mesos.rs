@@ -18,7 +18,7 @@
 pub(crate) mod backend;
 mod groups;
 mod inner;
-mod journal;
+pub(crate) mod journal;
 pub(crate) mod messages;
 pub(crate) mod owner;
 mod recovery;
@@ -32,7 +32,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meseta_crds::task::{MesosTask, reason};
-use meseta_mesos_agent::{ExecutorFacts, Executors, REGISTRATION_TIMEOUT, Standing, environment};
+use meseta_mesos_agent::{
+    ExecutorFacts, Executors, Launch, Progress, REGISTRATION_TIMEOUT, environment,
+};
 use meseta_mesos_wire::{json, v1};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -180,13 +182,24 @@ impl Mesos {
         Ok(self.registry.add_task(Inner::new(uid, executor, info, group, limits, journal)))
     }
 
-    /// A task that was placed here will not be run: its group will not be complete.
+    /// A task that was placed here will not be run: its group will not be complete, and if it was
+    /// killed its executor may have nothing to do.
     pub(crate) fn never_comes(&self, accepted: &Accepted, why: &str) {
-        let group = accepted.spec.mesos.as_ref().and_then(|mesos| mesos.group.as_ref());
-        let (Some(group), Some(executor)) = (group, &accepted.executor_uid) else { return };
+        let (Some(mesos), Some(executor)) = (&accepted.spec.mesos, &accepted.executor_uid) else {
+            return;
+        };
         let killed = [reason::KILLED_BY_SCHEDULER, reason::DELETED].contains(&why);
-        let early = if killed { Early::Killed } else { Early::GroupBroken };
-        self.registry.break_group(&(executor.clone(), group.id.clone()), &early);
+        if let Some(group) = &mesos.group {
+            let early = if killed { Early::Killed } else { Early::GroupBroken };
+            self.registry.break_group(&(executor.clone(), group.id.clone()), &early);
+        }
+        let info = mesos.task_info.as_ref().and_then(|info| json::from_value(info).ok());
+        if let (true, Some(task)) = (killed, info)
+            && let Some(executor) = self.registry.executor(executor)
+        {
+            let (uid, progress) = (accepted.uid.clone(), Progress::New);
+            executor.killed_early(Launch { uid, task, progress });
+        }
     }
 
     /// Lets an executor subscribe, once an older one of the same ids is gone. Before its container is
@@ -207,7 +220,15 @@ impl Mesos {
         };
         match served.executors.expect(facts(accepted, subscribe_within)) {
             Ok(standing) => {
-                executor.expected(standing);
+                for early in executor.expected(standing) {
+                    // It has not subscribed: what is launched here is never sent, and the executor
+                    // API sees that it was killed.
+                    let uid = early.uid.clone();
+                    if served.executors.launch(&executor.uid, early).is_ok() {
+                        served.executors.kill(&executor.uid, &uid, None);
+                        served.executors.ended(&executor.uid, &uid);
+                    }
+                }
                 self.registry.notify_tasks_of(&executor.uid);
                 true
             }
@@ -305,15 +326,4 @@ fn reached_at(listening: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, listening.port())
-}
-
-impl Executor {
-    /// What the executor API says of it, once it may subscribe.
-    pub(crate) fn standing(&self) -> Option<Standing> {
-        self.standing.borrow().as_ref().map(|standing| standing.borrow().clone())
-    }
-
-    fn expected(&self, standing: watch::Receiver<Standing>) {
-        self.standing.send_replace(Some(standing));
-    }
 }

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use meseta_mesos_agent::Launch;
 
+use super::inner::Early;
+
 /// Which group: uid of the executor's record, and the group's id.
 pub(crate) type Key = (String, String);
 
@@ -17,8 +19,8 @@ pub(crate) struct Groups(HashMap<Key, Group>);
 enum Group {
     /// The tasks that are here, by position.
     Waiting(BTreeMap<i64, Launch>),
-    /// One of its tasks will not come.
-    Broken,
+    /// One of its tasks will not come, for this.
+    Broken(Early),
 }
 
 /// What a task finds that joins its group.
@@ -28,15 +30,18 @@ pub(crate) enum Joined {
     Complete(Vec<Launch>),
     /// Others are to come.
     Waiting,
-    /// One of the others will not come.
-    Broken,
+    /// One of the others will not come, for this.
+    Broken(Early),
 }
 
 impl Groups {
     /// Adds a task at its position to a group of `size`; a repeat changes nothing.
     pub(crate) fn join(&mut self, key: &Key, size: i64, index: i64, launch: Launch) -> Joined {
         let group = self.0.entry(key.clone()).or_insert_with(|| Group::Waiting(BTreeMap::new()));
-        let Group::Waiting(members) = group else { return Joined::Broken };
+        let members = match group {
+            Group::Waiting(members) => members,
+            Group::Broken(early) => return Joined::Broken(early.clone()),
+        };
         members.insert(index, launch);
         if i64::try_from(members.len()).unwrap_or(i64::MAX) < size {
             return Joined::Waiting;
@@ -46,11 +51,14 @@ impl Groups {
         Joined::Complete(complete)
     }
 
-    /// The group will not be complete; uids of its tasks that waited.
-    pub(crate) fn break_up(&mut self, key: &Key) -> Vec<String> {
-        match self.0.insert(key.clone(), Group::Broken) {
+    /// The group will not be complete, for the first of such causes; uids of its tasks that waited.
+    pub(crate) fn break_up(&mut self, key: &Key, early: &Early) -> Vec<String> {
+        if let Some(Group::Broken(_)) = self.0.get(key) {
+            return Vec::new();
+        }
+        match self.0.insert(key.clone(), Group::Broken(early.clone())) {
             Some(Group::Waiting(members)) => members.into_values().map(|task| task.uid).collect(),
-            Some(Group::Broken) | None => Vec::new(),
+            Some(Group::Broken(_)) | None => Vec::new(),
         }
     }
 
@@ -88,9 +96,10 @@ mod tests {
         let mut groups = Groups::default();
         let key = ("e".to_owned(), "g".to_owned());
         groups.join(&key, 3, 0, launch("a"));
-        assert_eq!(groups.break_up(&key), ["a"]);
-        assert!(matches!(groups.join(&key, 3, 1, launch("b")), Joined::Broken));
-        assert!(groups.break_up(&key).is_empty());
+        assert_eq!(groups.break_up(&key, &Early::Killed), ["a"]);
+        assert!(groups.break_up(&key, &Early::GroupBroken).is_empty());
+        let joined = groups.join(&key, 3, 1, launch("b"));
+        assert!(matches!(joined, Joined::Broken(Early::Killed)), "{joined:?}");
         groups.forget("e");
         assert!(groups.0.is_empty());
     }

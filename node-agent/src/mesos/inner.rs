@@ -144,7 +144,7 @@ pub(crate) fn tell(
         End::Lost => {
             // The words of Mesos.
             let message = "Task launched during agent restart".to_owned();
-            dropped(reason::SHIM_LOST, Reason::AgentRestarted, message)
+            dropped(reason::AGENT_RESTARTED, Reason::AgentRestarted, message)
         }
     }
 }

@@ -21,7 +21,7 @@ use meseta_crds::task::{MAX_MESOS_UPDATES, MesosStatus, MesosUpdate};
 use meseta_mesos_agent::{Progress, Stored};
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint;
+use crate::checkpoint::{self, TASK_FILE};
 use crate::directory::{TaskDirectory, make_private, names};
 
 const HANDED_OVER_FILE: &str = "handed-over";
@@ -76,6 +76,14 @@ pub(crate) struct Window<'a> {
 }
 
 impl Journal {
+    /// Whether there are updates of a task, whatever else is known of it.
+    ///
+    /// # Errors
+    /// The file system refused.
+    pub(crate) fn is_in(task: &TaskDirectory) -> io::Result<bool> {
+        task.path().join(UPDATES_DIR).try_exists()
+    }
+
     /// Reads what is kept of a task; nothing where it is new.
     ///
     /// # Errors
@@ -114,9 +122,14 @@ impl Journal {
         let updates = self.directory.join(UPDATES_DIR);
         if self.entries.is_empty() {
             make_private(&updates)?;
-            // The directories that it is in are as new as it may be.
-            for parent in self.directory.ancestors().take(2) {
-                fs::File::open(parent)?.sync_all()?;
+            // What says whose they are, and the directories they are in, are as new as they may be.
+            let parents = self.directory.ancestors().take(2).map(Path::to_owned);
+            for path in std::iter::once(self.directory.join(TASK_FILE)).chain(parents) {
+                match fs::File::open(path) {
+                    Ok(file) => file.sync_all()?,
+                    Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+                    Err(err) => return Err(err),
+                }
             }
         }
         let number = self.numbers.last().map_or(1, |last| last + 1);
@@ -136,6 +149,11 @@ impl Journal {
             self.handed_over = true;
         }
         Ok(())
+    }
+
+    /// Whether it was over before its executor could know of it.
+    pub(crate) fn ended_early(&self) -> bool {
+        self.is_over() && !self.handed_over
     }
 
     /// How far the task is with its executor.

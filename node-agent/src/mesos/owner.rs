@@ -171,7 +171,8 @@ impl Owner<'_> {
     /// How an executor ended that has no owner; `None` where it will have one again.
     fn end_of_executor(&self) -> io::Result<Option<Outcome>> {
         let directory = self.node.directory.task(&self.task.executor);
-        if directory.exists() {
+        // Without a uid it is nobody's.
+        if !self.task.executor.is_empty() && directory.exists() {
             return Ok(directory.read()?.outcome);
         }
         Ok(Some(Outcome {
@@ -207,8 +208,8 @@ impl Owner<'_> {
                 registry.forestall(self.task, &Early::GroupBroken)
             }
             Launched::Waiting => false,
-            Launched::Broken => {
-                registry.end_early(std::slice::from_ref(&self.task.uid), &Early::GroupBroken);
+            Launched::Broken(early) => {
+                registry.end_early(std::slice::from_ref(&self.task.uid), &early);
                 true
             }
             // It has just ended: that is told.
@@ -256,6 +257,9 @@ impl Owner<'_> {
             message: said.message,
             at: now,
         };
+        if let (End::Early(Early::Killed, _), Some(executor)) = (end, executor) {
+            executor.killed_early(self.task.launch(Progress::New));
+        }
         let node = Arc::clone(self.node);
         let kept = blocking(move || {
             let _in_hand = node;

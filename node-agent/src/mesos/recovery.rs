@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use meseta_crds::TaskState;
 use meseta_mesos_agent::environment::RECOVERY_TIMEOUT;
 use meseta_mesos_agent::{Launch, Progress};
 use meseta_shim_api::RUN_FILE;
 
 use super::Mesos;
 use super::groups::Key;
+use super::inner::Early;
 use super::registry::Inner;
 use crate::checkpoint::Accepted;
 use crate::node::unix_millis;
@@ -40,7 +42,14 @@ impl Mesos {
         for task in self.registry.tasks() {
             // Nobody else has it yet.
             let Ok(journal) = task.journal.try_lock() else { continue };
-            if journal.is_over() {
+            if let Some(end) = journal.end() {
+                if let (true, Some((id, ..))) = (journal.ended_early(), &task.group) {
+                    // It took its group along, of which others may not have heard yet.
+                    let killed = end.state == TaskState::Killed;
+                    let early = if killed { Early::Killed } else { Early::GroupBroken };
+                    let key = (task.executor.clone(), id.clone());
+                    self.registry.break_group(&key, &early);
+                }
                 continue;
             }
             let progress = journal.progress();

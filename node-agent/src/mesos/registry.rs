@@ -44,8 +44,8 @@ pub(crate) enum Launched {
     Sent,
     /// Others of its group are to come.
     Waiting,
-    /// Its group will not be complete.
-    Broken,
+    /// Its group will not be complete, for this.
+    Broken(Early),
     /// It was not taken, and neither were these.
     Refused(Refused, Vec<String>),
 }
@@ -67,6 +67,8 @@ pub(crate) struct Executor {
     pub(crate) standing: watch::Sender<Option<watch::Receiver<Standing>>>,
     group: Mutex<Option<PathBuf>>,
     granted: Mutex<BTreeMap<String, Limits>>,
+    /// Tasks that were killed before it may subscribe.
+    early: Mutex<Vec<Launch>>,
 }
 
 /// A task that an executor runs, and that has an owner.
@@ -151,7 +153,7 @@ impl Registry {
         let launches = match joined {
             Joined::Complete(launches) => launches,
             Joined::Waiting => return Launched::Waiting,
-            Joined::Broken => return Launched::Broken,
+            Joined::Broken(early) => return Launched::Broken(early),
         };
         let uids: Vec<String> = launches.iter().map(|launch| launch.uid.clone()).collect();
         match send(launches) {
@@ -171,7 +173,7 @@ impl Registry {
             return false;
         }
         if let Some((id, ..)) = &task.group {
-            let waiting = groups.break_up(&(task.executor.clone(), id.clone()));
+            let waiting = groups.break_up(&(task.executor.clone(), id.clone()), early);
             self.end_early(&waiting, early);
         }
         true
@@ -179,7 +181,7 @@ impl Registry {
 
     /// The group will not be complete: for this, its tasks end that wait for the others.
     pub(crate) fn break_group(&self, key: &Key, early: &Early) {
-        let waiting = locked(&self.groups).break_up(key);
+        let waiting = locked(&self.groups).break_up(key, early);
         self.end_early(&waiting, early);
     }
 
@@ -217,6 +219,27 @@ impl Executor {
             standing: watch::Sender::new(None),
             group: Mutex::default(),
             granted: Mutex::default(),
+            early: Mutex::default(),
+        }
+    }
+
+    /// What the executor API says of it, once it may subscribe.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        self.standing.borrow().as_ref().map(|standing| standing.borrow().clone())
+    }
+
+    /// It may subscribe. Tasks that were killed before.
+    pub(crate) fn expected(&self, standing: watch::Receiver<Standing>) -> Vec<Launch> {
+        let mut early = locked(&self.early);
+        self.standing.send_replace(Some(standing));
+        std::mem::take(&mut early)
+    }
+
+    /// A task of it was killed that it was not given, and will not be.
+    pub(crate) fn killed_early(&self, task: Launch) {
+        let mut early = locked(&self.early);
+        if self.standing.borrow().is_none() {
+            early.push(task);
         }
     }
 

@@ -262,6 +262,27 @@ async fn tasks_that_are_killed_before_their_executor_comes_are_never_given_to_it
 }
 
 #[tokio::test]
+async fn an_executor_whose_tasks_were_all_killed_is_not_needed() {
+    let cluster = Cluster::start().await;
+    let mut machine = Machine::new();
+    let uid = uid_of(&cluster.launch(&machine.name, "e", executor("E", &[])).await);
+    cluster.launch(&machine.name, "a", inner("e", "a", "run")).await;
+    cluster.kill("a", None).await;
+    machine.start_agent(&cluster);
+    let task = cluster.until_told("a").await;
+    assert_eq!(states_of(&task), ["KILLED"]);
+    let ended = cluster.until_told("e").await;
+    assert_eq!(
+        (state_of(&ended), reason_of(&ended)),
+        (TaskState::Killed, reason::KILLED_BY_SCHEDULER)
+    );
+    let why = "ended because its tasks were killed before it was given any; exited with code 0";
+    assert_eq!(message_of(&ended), why);
+    assert_eq!(machine.output(&uid), "SHUTDOWN\n");
+    machine.until_nothing_left(1).await;
+}
+
+#[tokio::test]
 async fn an_executor_waits_for_the_end_of_an_older_one_of_its_id() {
     let cluster = Cluster::start().await;
     let machine = Machine::start(&cluster).await;

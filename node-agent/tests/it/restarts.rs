@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::cluster::{Cluster, code_of, pid_of, reason_of, script, state_of, uid_of};
 use crate::eventually;
 use crate::machine::{Machine, is_alive};
+use crate::mesos::{executor, inner, states_of};
 
 #[tokio::test]
 async fn a_container_runs_on_and_is_adopted() {
@@ -77,6 +78,25 @@ async fn a_shim_that_died_while_the_agent_was_away_is_reported() {
     let task = cluster.until_released("lost").await;
     assert_eq!((state_of(&task), reason_of(&task)), (TaskState::Failed, reason::SHIM_LOST));
     machine.until_nothing_left(1).await;
+}
+
+#[tokio::test]
+async fn updates_are_told_though_nothing_else_says_whose_they_are() {
+    let cluster = Cluster::start().await;
+    let mut machine = Machine::start(&cluster).await;
+    cluster.launch(&machine.name, "e", executor("E", &[])).await;
+    let uid = uid_of(&cluster.launch(&machine.name, "a", inner("e", "a", "run")).await);
+    cluster.until_states("a", &["STARTING", "RUNNING"]).await;
+    machine.kill_agent().await;
+    // As after a crash of the machine: a file that was not synced.
+    std::fs::write(machine.task_directory(&uid).join("task.json"), b"").unwrap();
+    cluster.kill("a", None).await;
+    machine.start_agent(&cluster);
+    let task = cluster.until_told("a").await;
+    assert_eq!(states_of(&task), ["STARTING", "RUNNING", "KILLED"]);
+    cluster.kill("e", None).await;
+    cluster.until_told("e").await;
+    machine.until_nothing_left(2).await;
 }
 
 #[tokio::test]

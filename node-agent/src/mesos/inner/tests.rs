@@ -84,6 +84,7 @@ fn the_end_of_the_executor_ends_its_tasks() {
 #[test]
 fn what_never_reached_its_executor_is_dropped_or_lost() {
     let lost = Seen { launched: true, lost: true, ..Seen::default() };
+    assert_eq!(told(next(&lost), true).1, "AgentRestarted");
     assert_eq!(told(next(&lost), true).2, "TASK_DROPPED REASON_AGENT_RESTARTED");
     assert_eq!(told(next(&lost), false).2, "TASK_LOST REASON_AGENT_RESTARTED");
     let early = |early| Seen { early: Some(early), ..Seen::default() };
