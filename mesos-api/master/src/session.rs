@@ -64,6 +64,8 @@ struct State {
     /// The framework's record, once there is one.
     record: Option<Record>,
     live: Option<Live>,
+    /// Whether a SUBSCRIBE is being carried out.
+    subscribing: bool,
     /// Since when it is connected, or is not, in milliseconds since 1970.
     since: Option<i64>,
     /// Streams so far.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -13,7 +14,7 @@ use super::answer::Refusal;
 
 /// The largest body: an ACCEPT of some thousand tasks.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
-/// The largest body as a number of permits.
+/// Bytes for each permit.
 const UNIT_BYTES: usize = 1024;
 /// Bytes of all calls that are read or wait for their turn.
 const MAX_MEMORY_BYTES: usize = 256 * 1024 * 1024;
@@ -46,14 +47,20 @@ impl Memory {
     }
 
     async fn collect(&self, mut body: Incoming) -> Result<(Bytes, Room), Refusal> {
+        let too_large = || {
+            let text = format!("The body has more than {MAX_BODY_BYTES} bytes");
+            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text)
+        };
+        if body.size_hint().lower() > u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX) {
+            return Err(too_large());
+        }
         let mut bytes = BytesMut::new();
         let mut room: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Refusal::bad_request("The body broke off"))?;
             let Ok(data) = frame.into_data() else { continue };
             if bytes.len() + data.len() > MAX_BODY_BYTES {
-                let text = format!("The body has more than {MAX_BODY_BYTES} bytes");
-                return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text));
+                return Err(too_large());
             }
             bytes.extend_from_slice(&data);
             let wanted = bytes.len().div_ceil(UNIT_BYTES);

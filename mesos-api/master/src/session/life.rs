@@ -54,6 +54,9 @@ impl Session {
         }
         let (connected, since) = {
             let mut state = self.lock();
+            if state.subscribing {
+                return None;
+            }
             let since = *state
                 .since
                 .get_or_insert_with(|| lifecycle::disconnected_since(&record, self.office.began));

@@ -39,6 +39,14 @@ enum Refused {
 impl Session {
     /// Subscribes a scheduler, or ends its stream with an ERROR.
     pub(super) async fn subscribe(self: &Arc<Self>, subscription: Subscription) {
+        // From its record on it is there, though it has no stream yet: it is not to be torn down.
+        self.lock().subscribing = true;
+        self.try_subscribe(subscription).await;
+        self.lock().subscribing = false;
+        self.look();
+    }
+
+    async fn try_subscribe(self: &Arc<Self>, subscription: Subscription) {
         let (sender, encoding) = (&subscription.sender, subscription.encoding);
         let accepted = match self.store(&subscription).await {
             Ok(accepted) => accepted,
@@ -81,7 +89,6 @@ impl Session {
             number
         };
         tracing::info!(framework = self.framework_id, name = record.name, "subscribed");
-        self.look();
         let session = Arc::clone(self);
         tokio::spawn(async move {
             let stop = session.stop.clone();

@@ -151,6 +151,8 @@ impl Office {
     }
 
     fn address(&self, agent: &str) -> Option<String> {
-        self.rows.agent(agent)?.address.clone()
+        let row = self.rows.agent(agent)?;
+        // One that is silent would only be waited for.
+        row.address.clone().filter(|_| row.unreachable_since.is_none())
     }
 }

@@ -17,6 +17,7 @@ use crate::core::{reconcile, rows as core};
 pub(crate) use agent::AgentRow;
 
 mod agent;
+mod frameworks;
 
 /// How long an own write is believed while a list does not show it; by then a watch has told of it.
 const OWN_WRITE_AHEAD: Duration = Duration::from_secs(5);
@@ -122,16 +123,6 @@ impl Rows {
         self.wake.notify_one();
     }
 
-    /// All frameworks.
-    pub(crate) fn frameworks(&self) -> Vec<Arc<Framework>> {
-        self.lock().frameworks.values().cloned().collect()
-    }
-
-    /// The framework of this name.
-    pub(crate) fn framework(&self, name: &str) -> Option<Arc<Framework>> {
-        self.lock().frameworks.get(name).cloned()
-    }
-
     /// Looks at the tasks of a framework, its executors included.
     pub(crate) fn with_tasks<T>(&self, framework_uid: &str, f: impl FnOnce(&core::Rows) -> T) -> T {
         let state = self.lock();
@@ -187,15 +178,6 @@ impl Rows {
             .flat_map(|tasks| tasks.rows.iter().filter(|row| !ahead(tasks, &row.name)))
             .map(|row| row.name.clone())
             .collect()
-    }
-
-    pub(super) fn framework_names(&self) -> BTreeSet<String> {
-        let state = self.lock();
-        let ahead = |name: &String| {
-            let written = state.frameworks_written.get(name);
-            written.is_some_and(|when| when.elapsed() <= OWN_WRITE_AHEAD)
-        };
-        state.frameworks.keys().filter(|name| !ahead(name)).cloned().collect()
     }
 
     pub(super) fn agent_names(&self) -> BTreeSet<String> {
@@ -263,46 +245,6 @@ impl Rows {
             }
         }
         self.framework_changed(&mut state, &uid);
-    }
-
-    /// A framework as a watch shows it.
-    pub(super) fn apply_framework(&self, framework: Framework) {
-        self.put_framework(framework, None);
-    }
-
-    /// A framework as the answer to an own write shows it.
-    pub(crate) fn wrote_framework(&self, framework: Framework) {
-        self.put_framework(framework, Some(Instant::now()));
-    }
-
-    fn put_framework(&self, framework: Framework, written: Option<Instant>) {
-        if framework.spec.scheduler.is_none() {
-            return;
-        }
-        let (name, uid) = (framework.name_any(), framework.uid().unwrap_or_default());
-        let version = framework.resource_version().unwrap_or_default();
-        let mut state = self.lock();
-        if state.frameworks.get(&name).is_some_and(|known| {
-            let known_version = known.resource_version().unwrap_or_default();
-            !follows((&uid, &version), (&known.uid().unwrap_or_default(), &known_version))
-        }) {
-            return;
-        }
-        match written {
-            Some(when) => state.frameworks_written.insert(name.clone(), when),
-            None => state.frameworks_written.remove(&name),
-        };
-        state.frameworks.insert(name, Arc::new(framework));
-        self.framework_changed(&mut state, &uid);
-    }
-
-    /// A framework that is gone.
-    pub(crate) fn remove_framework(&self, name: &str) {
-        let mut state = self.lock();
-        state.frameworks_written.remove(name);
-        if let Some(uid) = state.frameworks.remove(name).and_then(|framework| framework.uid()) {
-            self.framework_changed(&mut state, &uid);
-        }
     }
 
     pub(super) fn apply_agent(&self, agent: &Agent) {

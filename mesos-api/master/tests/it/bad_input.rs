@@ -6,8 +6,13 @@ use meseta_mesos_wire::v1::scheduler::{Call, call, event};
 use meseta_mesos_wire::v1::task_status::{Reason, Source};
 use meseta_mesos_wire::v1::{self, OfferId};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
 use crate::cluster::{Cluster, eventually};
-use crate::scheduler::{Scheduler, accept, info, inner, launch, open, scalar, subscription, task};
+use crate::scheduler::{
+    Scheduler, accept, info, inner, launch, open, raw, scalar, subscription, task,
+};
 
 /// Waits for an update of the master about a task.
 async fn refused(scheduler: &mut Scheduler, id: &str, state: State, reason: Reason) -> String {
@@ -179,13 +184,19 @@ async fn a_scheduler_that_never_reads_loses_its_stream_and_the_others_go_on() {
 async fn a_body_beyond_the_limit_is_refused() {
     let (_cluster, plane, _agents) = Cluster::with_agent(1).await;
     let scheduler = plane.scheduler("f").await;
-    let message = call::Message {
-        agent_id: v1::AgentId { value: "a".to_owned() },
-        executor_id: v1::ExecutorId { value: "e".to_owned() },
-        data: vec![0; 20 << 20],
-    };
-    let call = Call { message: Some(message), ..Call::default() };
-    assert_eq!(scheduler.call(call::Type::Message, call).await.status, 413);
+    // Its head is enough.
+    let line = "POST /api/v1/scheduler HTTP/1.1\r\nContent-Type: application/json\r\n\
+                Content-Length: 20000000\r\nX:";
+    assert_eq!(raw(plane.address, line).await.status, 413);
+    // One that says nothing of its length, as large as it may be and one byte more.
+    let head = "POST /api/v1/scheduler HTTP/1.1\r\nHost: m\r\nContent-Type: application/json\r\n\
+                Transfer-Encoding: chunked\r\n\r\n1000001\r\n";
+    let mut socket = TcpStream::connect(plane.address).await.unwrap();
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(&vec![b' '; (16 << 20) + 1]).await.unwrap();
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
     scheduler.tell(call::Type::Revive, Call::default()).await;
 }
 

@@ -38,12 +38,6 @@ pub(crate) struct ControlPlane {
     tasks: [JoinHandle<()>; 2],
 }
 
-/// Agents, and who writes their updates.
-pub(crate) struct Agents {
-    _fleet: Fleet,
-    scribes: Vec<JoinHandle<()>>,
-}
-
 impl Cluster {
     pub(crate) async fn start() -> Self {
         let stop = CancellationToken::new();
@@ -60,7 +54,7 @@ impl Cluster {
     }
 
     /// A cluster with one control plane and one agent of so many cpus.
-    pub(crate) async fn with_agent(cpus: i64) -> (Self, ControlPlane, Agents) {
+    pub(crate) async fn with_agent(cpus: i64) -> (Self, ControlPlane, Fleet) {
         let cluster = Self::start().await;
         let control_plane = cluster.control_plane("a").await;
         let agents = cluster.agents(1, cpus, scribe::Habit::Tell).await;
@@ -121,7 +115,7 @@ impl Cluster {
     }
 
     /// So many agents of so many cpus and GiB. Their tasks run until somebody ends them.
-    pub(crate) async fn agents(&self, number: u32, cpus: i64, habit: scribe::Habit) -> Agents {
+    pub(crate) async fn agents(&self, number: u32, cpus: i64, habit: scribe::Habit) -> Fleet {
         let long = Duration::from_secs(3600);
         let capacity = [
             ("cpu", Quantity::from_millis(cpus * 1000)),
@@ -132,15 +126,11 @@ impl Cluster {
             run_time: (long, long),
             ..meseta_sim::Config::new(number)
         };
-        let agent =
-            |name: &str| self.client(&meseta_pki::agent_user(name), meseta_pki::AGENTS_GROUP);
-        let names: Vec<String> = (0..number).map(|number| config.name(number)).collect();
-        let fleet = Fleet::start(config, agent).await.unwrap();
-        let scribes = names.into_iter().map(|name| {
-            let client = agent(&name);
-            tokio::spawn(scribe::run(client, name, habit))
+        let fleet = Fleet::start(config, |name| {
+            let user = meseta_pki::agent_user(name);
+            scribe::client(self.client(&user, meseta_pki::AGENTS_GROUP), habit)
         });
-        Agents { _fleet: fleet, scribes: scribes.collect() }
+        fleet.await.unwrap()
     }
 }
 
@@ -176,12 +166,6 @@ impl ControlPlane {
 impl Drop for ControlPlane {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
-    }
-}
-
-impl Drop for Agents {
-    fn drop(&mut self) {
-        self.scribes.iter().for_each(JoinHandle::abort);
     }
 }
 

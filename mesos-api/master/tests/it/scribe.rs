@@ -1,13 +1,13 @@
-//! Writes what an agent would write of Mesos tasks, and a simulated one does not: their updates, and
-//! their end when they are to be killed.
+//! What an agent would write of Mesos tasks, and a simulated one does not: their updates.
 
-use futures::TryStreamExt as _;
+use http::{Method, Request};
+use http_body_util::BodyExt as _;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, watcher};
+use kube::client::Body;
 use kube::{Api, Client, ResourceExt as _};
 use meseta_crds::{Task, TaskState};
 use serde_json::{Value, json};
+use tower::BoxError;
 
 /// What is told of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,30 +18,47 @@ pub(crate) enum Habit {
     Silent,
 }
 
-/// Works until it is dropped.
-pub(crate) async fn run(client: Client, agent: String, habit: Habit) {
-    let all: Api<Task> = Api::all(client.clone());
-    let config = watcher::Config::default().fields(&format!("spec.agentName={agent}"));
-    let mut tasks = Box::pin(watcher(all, config).default_backoff().applied_objects());
-    while let Ok(Some(task)) = tasks.try_next().await {
-        let name = task.name_any();
-        let tasks: Api<Task> = Api::namespaced(client.clone(), &task.namespace().unwrap());
-        let state = task.status.as_ref().map(|status| status.state).unwrap_or_default();
-        let told = updates(&task).len();
-        let killed = task.spec.kill.is_some() || task.metadata.deletion_timestamp.is_some();
-        let is_task = task.spec.mesos.as_ref().is_some_and(|mesos| mesos.task_id.is_some());
-        let next = match (state, habit) {
-            (TaskState::Running, Habit::Tell) if told == 0 && is_task => {
-                Some((TaskState::Running, vec!["TASK_STARTING", "TASK_RUNNING"]))
-            }
-            (TaskState::Running, _) if killed => Some((TaskState::Killed, vec!["TASK_KILLED"])),
-            _ => None,
-        };
-        if let Some((state, names)) = next {
-            let names = if habit == Habit::Tell && is_task { names } else { Vec::new() };
-            tell(&tasks, &name, state, &names).await;
+/// A connection for a simulated agent: what it writes of a task's state goes with the updates that
+/// an agent makes of it, in the same write.
+pub(crate) fn client(inner: Client, habit: Habit) -> Client {
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let inner = inner.clone();
+        async move {
+            let path = request.uri().path().to_owned();
+            let name = path.strip_suffix("/status").and_then(|path| path.rsplit_once("/tasks/"));
+            let request = match name {
+                Some((_, name)) if habit == Habit::Tell && request.method() == Method::PATCH => {
+                    with_updates(&inner, name, request).await
+                }
+                _ => request,
+            };
+            inner.send(request).await.map_err(BoxError::from)
         }
+    });
+    Client::new(service, "default")
+}
+
+async fn with_updates(client: &Client, name: &str, request: Request<Body>) -> Request<Body> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let mut patch: Value = serde_json::from_slice(&body).unwrap();
+    let tasks: Api<Task> = Api::namespaced(client.clone(), "default");
+    let task = tasks.get_opt(name).await.unwrap();
+    let told = |task: &Task| task.spec.mesos.as_ref().is_some_and(|mesos| mesos.task_id.is_some());
+    if let Some(task) = task.filter(told) {
+        let names: &[&str] = match patch["status"]["state"].as_str() {
+            Some("Running") => &["TASK_STARTING", "TASK_RUNNING"],
+            Some("Killed") => &["TASK_KILLED"],
+            _ => &[],
+        };
+        let mut list = updates(&task);
+        list.extend(names.iter().map(|name| update(&task, name)));
+        patch["status"]["mesos"]["updates"] = Value::Array(list);
     }
+    let body = patch.to_string();
+    let mut request = Request::from_parts(parts, Body::from(body.into_bytes()));
+    request.headers_mut().remove(http::header::CONTENT_LENGTH);
+    request
 }
 
 /// Appends updates to a record and sets its state in the same write; tries again where it changed.

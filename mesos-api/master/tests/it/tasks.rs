@@ -173,14 +173,7 @@ async fn deleting_a_task_ends_it_and_deleting_the_framework_tells_its_scheduler(
     scheduler.run("t2").await;
     let name = record(&cluster, "t1").await.unwrap().metadata.name.unwrap();
     cluster.tasks().delete(&name, &Default::default()).await.unwrap();
-    // The simulated agent may end it without an update: then it is told without a uuid.
-    let status = scheduler.update().await;
-    assert_eq!((status.task_id.value.as_str(), status.state()), ("t1", State::TaskKilled));
-    if let Some(uuid) = status.uuid {
-        let (agent_id, task_id) = (status.agent_id.unwrap(), status.task_id);
-        let acknowledge = Some(call::Acknowledge { agent_id, task_id, uuid });
-        scheduler.tell(call::Type::Acknowledge, Call { acknowledge, ..Call::default() }).await;
-    }
+    scheduler.acknowledge(State::TaskKilled).await;
     eventually("it is gone", || async { record(&cluster, "t1").await.is_none().then_some(()) })
         .await;
 
