@@ -107,8 +107,12 @@ async fn an_executor_runs_tasks_and_is_spoken_to() {
     let late = inner("e", "late", "run");
     cluster.launch(&machine.name, "late", late).await;
     let late = cluster.until_told("late").await;
-    assert_eq!(state_of(&late), TaskState::Dropped);
-    assert_eq!(reason_of(&late), reason::EXECUTOR_TERMINATED);
+    assert_eq!(
+        (state_of(&late), reason_of(&late)),
+        (TaskState::Dropped, reason::EXECUTOR_TERMINATED)
+    );
+    let why = "SOURCE_AGENT REASON_EXECUTOR_TERMINATED: its executor `e` has ended";
+    assert_eq!(last_of(&late), why);
     machine.until_nothing_left(3).await;
 }
 
@@ -175,6 +179,38 @@ async fn a_group_is_given_to_its_executor_as_a_whole() {
     }
 }
 
+/// Hears everything that is said of a task, as a scheduler does that acknowledges what it hears.
+async fn hear_all(cluster: &Cluster, name: &str) -> Vec<Value> {
+    const FULL: usize = meseta_crds::task::MAX_MESOS_UPDATES;
+    let mut told: Vec<Value> = Vec::new();
+    while told.last().is_none_or(|status| status["state"] != "TASK_FINISHED") {
+        let after = told.last().map(|status| status["uuid"].clone());
+        let heard = |status: &Value| Some(&status["uuid"]) == after.as_ref();
+        let task = cluster
+            .until(name, |task| {
+                let updates = updates_of(task);
+                let news = !updates.iter().any(|update| heard(&update.status));
+                news && (updates.len() == FULL || state_of(task).is_terminal())
+            })
+            .await;
+        let updates = updates_of(&task);
+        assert!(updates.len() <= FULL);
+        let is_last = updates.last().is_some_and(|last| last.status["state"] == "TASK_FINISHED");
+        assert_eq!(is_last, state_of(&task).is_terminal(), "the end is told with its state");
+        cluster.acknowledge(name, &updates.last().unwrap().uuid).await;
+        told.extend(updates.into_iter().map(|update| update.status));
+    }
+    told
+}
+
+/// Whether a burst was told whole, in order, and each of its updates once.
+fn is_whole(told: &[Value]) {
+    let said: Vec<&str> = told.iter().filter_map(|status| status["message"].as_str()).collect();
+    let mut expected: Vec<String> = (0..BURST).map(|number| number.to_string()).collect();
+    expected.push("done".to_owned());
+    assert_eq!(said, expected);
+}
+
 #[tokio::test]
 async fn a_task_with_much_to_say_waits_for_its_scheduler() {
     let cluster = Cluster::start().await;
@@ -182,32 +218,53 @@ async fn a_task_with_much_to_say_waits_for_its_scheduler() {
     start(&cluster, &machine).await;
     let burst = inner("e", "chatty", &format!("burst {BURST}"));
     cluster.launch(&machine.name, "chatty", burst).await;
-    let mut told: Vec<Value> = Vec::new();
-    while !told.last().is_some_and(|status| status["state"] == "TASK_FINISHED") {
-        let after = told.last().map(|status| status["uuid"].clone());
-        let task = cluster
-            .until("chatty", |task| {
-                let updates = updates_of(task);
-                let full = updates.len() == meseta_crds::task::MAX_MESOS_UPDATES;
-                (full || state_of(task).is_terminal())
-                    && updates
-                        .first()
-                        .is_some_and(|first| Some(&first.status["uuid"]) != after.as_ref())
-                    && !updates.iter().any(|update| Some(&update.status["uuid"]) == after.as_ref())
-            })
-            .await;
-        let updates = updates_of(&task);
-        assert!(updates.len() <= meseta_crds::task::MAX_MESOS_UPDATES);
-        let is_last = updates.last().is_some_and(|last| last.status["state"] == "TASK_FINISHED");
-        assert_eq!(is_last, state_of(&task).is_terminal(), "the end is told with its state");
-        cluster.acknowledge("chatty", &updates.last().unwrap().uuid).await;
-        told.extend(updates.into_iter().map(|update| update.status));
-    }
-    let said: Vec<&str> = told.iter().filter_map(|status| status["message"].as_str()).collect();
-    let mut expected: Vec<String> = (0..BURST).map(|number| number.to_string()).collect();
-    expected.push("done".to_owned());
-    assert_eq!(said, expected);
+    is_whole(&hear_all(&cluster, "chatty").await);
     cluster.until_told("chatty").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_update_is_lost_or_told_twice_when_the_agent_is_killed_meanwhile() {
+    let cluster = Cluster::start().await;
+    let mut machine = Machine::start(&cluster).await;
+    start(&cluster, &machine).await;
+    let burst = inner("e", "chatty", &format!("burst {BURST}"));
+    let uid = uid_of(&cluster.launch(&machine.name, "chatty", burst).await);
+    let kills = async {
+        let mut met = 0;
+        for _ in 0..6 {
+            tokio::time::sleep(Duration::from_millis(120)).await;
+            met += usize::from(step(&machine, &uid) == "running");
+            machine.kill_agent().await;
+            machine.start_agent(&cluster);
+        }
+        met
+    };
+    let (told, met) = tokio::join!(hear_all(&cluster, "chatty"), kills);
+    println!("{met} kills in the middle of a burst");
+    is_whole(&told);
+    cluster.until_told("chatty").await;
+}
+
+#[tokio::test]
+async fn an_executor_that_died_while_the_agent_was_away_is_reported() {
+    let cluster = Cluster::start().await;
+    let mut machine = Machine::start(&cluster).await;
+    start(&cluster, &machine).await;
+    cluster.launch(&machine.name, "a", inner("e", "a", "run")).await;
+    cluster.until_states("a", &["STARTING", "RUNNING"]).await;
+    let running = cluster.until_state("e", TaskState::Running).await;
+    machine.kill_agent().await;
+    kill(i32::try_from(pid_of(&running).unwrap()).unwrap());
+    cluster.launch(&machine.name, "b", inner("e", "b", "run")).await;
+    machine.start_agent(&cluster);
+    let a = cluster.until_told("a").await;
+    assert_eq!(states_of(&a), ["STARTING", "RUNNING", "FAILED"]);
+    let said = "SOURCE_AGENT REASON_EXECUTOR_TERMINATED: its executor `e` ended: ";
+    assert_eq!(last_of(&a), format!("{said}ended by signal SIGKILL"));
+    let b = cluster.until_told("b").await;
+    assert!(["FAILED", "DROPPED"].contains(&states_of(&b).join(" ").as_str()));
+    assert!(last_of(&b).starts_with("SOURCE_AGENT REASON_EXECUTOR_TERMINATED: "));
+    assert_eq!(state_of(&cluster.until_told("e").await), TaskState::Failed);
 }
 
 #[tokio::test]

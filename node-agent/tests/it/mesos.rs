@@ -56,6 +56,7 @@ pub(crate) fn inner(executor: &str, name: &str, does: &str) -> Value {
         "resources": {"cpu": "10m", "memory": "64Mi"},
         "mesos": {
             "frameworkId": FRAMEWORK, "executorId": "E", "taskId": name,
+            "frameworkInfo": framework(&["PARTITION_AWARE"]),
             "taskInfo": {
                 "name": name, "task_id": {"value": name}, "agent_id": {"value": "x"}, "data": data,
             },
