@@ -49,6 +49,7 @@ mod market;
 mod offering;
 mod offers;
 mod parcels;
+mod portion;
 mod queue;
 mod reclaim;
 mod refusals;
@@ -154,6 +155,7 @@ impl Allocator {
         }
         let former = dropped.map(|facts| facts.capacity).unwrap_or_default();
         if let Some(agent) = changed {
+            self.refusals.clear_bars_of_agent(agent);
             self.tree.change_total(&former, &now);
             self.grown.insert(agent);
             self.take_back(agent);

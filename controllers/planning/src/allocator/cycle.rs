@@ -13,6 +13,10 @@ use super::shapes::{Candidates, Shape, ShapeId};
 use super::tasks::Entry;
 use super::volumes::Pin;
 
+/// How often offers are taken back in one cycle: each time serves something that was guaranteed, and
+/// what is left over is served in the next cycles.
+const MAX_RECLAIMS: usize = 1000;
+
 impl Allocator {
     /// Decides what can be decided at `now`, in milliseconds of a clock that never goes back.
     ///
@@ -21,19 +25,21 @@ impl Allocator {
     /// [`Self::confirm`] or [`Self::forget`].
     pub fn decide(&mut self, now: i64, room: usize) -> Decisions {
         self.pass_time(now);
-        for seat in self.tree.refresh() {
-            self.set_stance(seat, Stance::Standing);
-        }
-        self.tell_of_growth();
+        self.take_in();
         let last_offer = self.offers.last();
         let mut placements = Vec::new();
+        let mut reclaims = 0;
         loop {
             match self.tree.next() {
                 Some(Turn::Seat(seat)) => self.make_offer(seat),
                 Some(Turn::Task(_)) if placements.len() >= room => break,
                 Some(Turn::Task(turn)) => placements.extend(self.place_first(&turn)),
-                None if std::mem::take(&mut self.stirred) && self.reclaim() => {
-                    self.tell_of_growth();
+                None if reclaims < MAX_RECLAIMS
+                    && std::mem::take(&mut self.stirred)
+                    && self.reclaim() =>
+                {
+                    reclaims += 1;
+                    self.take_in();
                 }
                 None => break,
             }
@@ -43,6 +49,14 @@ impl Allocator {
         // What was offered and taken back in this cycle was never there.
         let rescinded = rescinded.filter(|id| *id <= last_offer).collect();
         Decisions { placements, offers: self.take_made(), rescinded }
+    }
+
+    /// Lets everything that waits hear of what has become possible.
+    fn take_in(&mut self) {
+        for seat in self.tree.refresh() {
+            self.set_stance(seat, Stance::Standing);
+        }
+        self.tell_of_growth();
     }
 
     /// Places the task whose turn it is, if it can be.

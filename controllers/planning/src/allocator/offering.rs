@@ -3,27 +3,22 @@
 //! - **Of which**: the next agent after the last, of those that are emptiest (`shelves`), passing
 //!   over what it has refused (`refusals`). If there is none the seat leaves the order and sleeps
 //!   until an agent grows, a filter ends, or it is revived.
-//! - **How much**: all that is free there, as far as the limits of its roles allow; but while others
-//!   want something no more than its entitlement, and at least one [`unit`](super::seats::Seat::unit):
-//!   about the largest task it has launched. What is less than it has just refused of the agent is
-//!   made twice as large as that, so a scheduler whose tasks are larger than its entitlement gets
-//!   its turn too, and one that takes small ones does not get more than a task too much. A rest that
-//!   is of no use to anybody is offered with it.
+//! - **How much** (`portion`): all that is free there, as far as the limits of its roles allow; but
+//!   while others want something about its entitlement. When that is no more than it has just refused
+//!   of the agent it is offered more. A rest that is of no use to anybody is offered with it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Allocator;
 use super::agents::Agent;
-use super::amounts::{Amounts, CPU, MEMORY, ResourceId, grain};
+use super::amounts::{Amounts, CPU, MEMORY};
 use super::fair_share::{Allowance, Entitlement};
 use super::offers::Live;
+use super::portion::Portion;
 use super::room::AgentId;
 use super::rows::{Offer, OfferId};
 use super::seats::{LEAST_CPU, LEAST_MEMORY, Seat, SeatId, Stance};
-
-/// The grain of what is not divided.
-const WHOLE_GRAIN: i128 = 1000;
 
 /// Why an agent is not offered.
 enum Unsuitable {
@@ -108,37 +103,17 @@ impl Allocator {
         if self.refusals.covering(id, agent_id, &allowed).is_some() {
             return Err(Unsuitable::UntilRelieved);
         }
-        let mut amounts = Amounts::default();
-        for (resource, most) in allowed.iter() {
-            amounts.set(
-                resource,
-                self.entitled(resource, entitlement)
-                    .map_or(most, |fair| most.min(fair.max(seat.unit.get(resource)))),
-            );
-        }
+        let portion = Portion { seat, allowed: &allowed, resources: &self.resources };
+        let step = portion.step(entitlement, self.tree.total());
+        let mut amounts = step.clone();
+        amounts.lower_to(&allowed);
         while let Some(refused) = self.refusals.covering(id, agent_id, &amounts) {
-            for (resource, most) in allowed.iter() {
-                // Of what was not in the last one, all.
-                let twice = match refused.get(resource) {
-                    0 => most,
-                    refused => most.min(refused.saturating_mul(2)),
-                };
-                amounts.set(resource, amounts.get(resource).max(twice));
-            }
+            amounts = portion.larger(refused, &step);
         }
         let mut rest = agent.free.clone();
         rest.subtract(&amounts);
-        Ok(if is_useful(seat, agent, &rest) { amounts } else { allowed })
-    }
-
-    /// The entitlement in whole grains; nothing if there is no bound.
-    fn entitled(&self, resource: ResourceId, entitlement: &Entitlement) -> Option<i128> {
-        let fair = entitlement.of(resource, self.tree.total().get(resource))?;
-        let grain = grain(self.resources.name(resource));
-        let rest = fair % grain;
-        // What comes only whole is rounded up: somebody has to get it.
-        let whole = if grain == WHOLE_GRAIN && rest > 0 { fair + grain } else { fair };
-        Some(whole - rest)
+        let divisible = is_useful(seat, agent, &amounts) && is_useful(seat, agent, &rest);
+        Ok(if divisible { amounts } else { allowed })
     }
 
     /// Offers so much; what is offered of an agent to a seat in one cycle is one offer.

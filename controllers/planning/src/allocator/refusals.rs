@@ -218,7 +218,13 @@ impl Refusals {
             let keys: Vec<FilterKey> = self.of_pair(pair).map(|(key, _)| *key).collect();
             keys.into_iter().for_each(|key| self.remove(key, resources));
         }
-        let seats: Vec<SeatId> = self.agents[agent].barred.iter().collect();
+        self.clear_bars_of_agent(agent);
+    }
+
+    /// Forgets the bars of an agent: other things may be of use on it than before.
+    pub(super) fn clear_bars_of_agent(&mut self, agent: AgentId) {
+        let Some(of_agent) = self.agents.get(agent) else { return };
+        let seats: Vec<SeatId> = of_agent.barred.iter().collect();
         seats.into_iter().for_each(|seat| self.unbar(seat, agent));
     }
 

@@ -14,9 +14,12 @@ pub(super) type SeatId = usize;
 /// What a task needs at least, in thousandths: a hundredth of a cpu and 32 MiB, as in Mesos.
 pub(super) const LEAST_CPU: i128 = 10;
 pub(super) const LEAST_MEMORY: i128 = 32_000 << 20;
-/// What one is thought to need of which nothing is known: a cpu and a GiB.
+/// What one is thought to need of which nothing is known: a cpu and a GiB, if as much as that can
+/// be offered; otherwise it may need as little as this.
 const USUAL_CPU: i128 = 1000;
 const USUAL_MEMORY: i128 = 1000 << 30;
+const SMALL_CPU: i128 = 50;
+const SMALL_MEMORY: i128 = LEAST_MEMORY;
 /// How long a scheduler that lets an offer lapse is not offered the same again, in milliseconds.
 const LAPSE_FILTER: i64 = 5_000;
 /// The same after it has let offers lapse again and again: each time doubles it.
@@ -75,9 +78,13 @@ fn usual() -> Amounts {
     Amounts::of([(CPU, USUAL_CPU), (MEMORY, USUAL_MEMORY)])
 }
 
+fn small() -> Amounts {
+    Amounts::of([(CPU, SMALL_CPU), (MEMORY, SMALL_MEMORY)])
+}
+
 impl Seat {
     pub(super) fn new(key: SeatKey, node: NodeId, resources: &mut Resources) -> Self {
-        let unit = usual();
+        let unit = small();
         resources.retain_amounts(&unit);
         Self {
             key,
@@ -102,6 +109,16 @@ impl Seat {
             MEMORY => !self.without_memory,
             _ => false,
         }
+    }
+
+    /// Whether it has launched anything, so that its unit is more than a guess.
+    pub(super) fn is_known(&self) -> bool {
+        self.launched
+    }
+
+    /// The task that offers are made for.
+    pub(super) fn task(&self) -> Amounts {
+        if self.launched { self.unit.clone() } else { usual() }
     }
 
     /// It launches a task of these needs; returns whether it needs less than was known.

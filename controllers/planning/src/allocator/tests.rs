@@ -6,3 +6,4 @@ mod offers;
 mod properties;
 mod scenarios;
 mod script;
+mod sharing;

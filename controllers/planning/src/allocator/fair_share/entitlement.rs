@@ -29,6 +29,11 @@ pub(in crate::allocator) struct Entitlement {
 }
 
 impl Entitlement {
+    /// Whether it has its share already, and it is its turn all the same: for a guarantee.
+    pub(in crate::allocator) fn is_used_up(&self) -> bool {
+        self.share == Some(0)
+    }
+
     /// How much of a resource of which the cluster has `total`; nothing if there is no bound.
     pub(in crate::allocator) fn of(&self, id: ResourceId, total: i128) -> Option<i128> {
         let share = i128::try_from(self.share?).unwrap_or(i128::MAX);
@@ -66,28 +71,32 @@ impl Tree {
 
     /// What `child` gets of `water` that is poured over those that stand beneath `parent`.
     fn raise(&self, parent: &Node, child: &Node, water: u128) -> u128 {
+        let Some(own) = child.standing else { return 0 };
         let (Some((first, ..)), Some((last, ..))) = (parent.order.first(), parent.order.last())
         else {
-            return water;
+            return 0;
         };
         let one_class = (first.guaranteed, first.priority) == (last.guaranteed, last.priority);
         let from_last = parent.order.iter().rev().filter_map(|(.., id)| self.get(*id).standing);
         let level = if one_class {
-            level(parent, from_last, water)
+            let sums = (parent.standing_share, parent.standing_weight);
+            level(sums, from_last, water)
         } else {
-            // Not in the order of their shares.
-            let mut all: Vec<Stand> = from_last.collect();
-            all.sort_by_key(|stand| std::cmp::Reverse(stand.rank.weighted_share));
-            level(parent, all.into_iter(), water)
+            // Not in the order of their shares; and those of less priority wait until it is done.
+            let rivals = from_last.filter(|stand| stand.rank.priority <= own.rank.priority);
+            let mut rivals: Vec<Stand> = rivals.collect();
+            rivals.sort_by_key(|stand| std::cmp::Reverse(stand.rank.weighted_share));
+            let add = |(share, weight), stand: &Stand| (share + stand.share, weight + stand.weight);
+            level(rivals.iter().fold((0, 0), add), rivals.into_iter(), water)
         };
-        (level.saturating_mul(child.weight) / WEIGHT_SCALE)
-            .saturating_sub(child.standing.map_or(0, |stand| stand.share))
+        (level.saturating_mul(own.weight) / WEIGHT_SCALE).saturating_sub(own.share)
     }
 }
 
-/// The weighted share that the water reaches; those that stand come from the highest down.
-fn level(parent: &Node, standing: impl Iterator<Item = Stand>, water: u128) -> u128 {
-    let (mut share, mut weight) = (parent.standing_share, parent.standing_weight);
+/// The weighted share that the water reaches; those that stand come from the highest down, with the
+/// sums of their shares and weights.
+fn level(sums: (u128, u128), standing: impl Iterator<Item = Stand>, water: u128) -> u128 {
+    let (mut share, mut weight) = sums;
     let reached = |share: u128, weight: u128| {
         (share + water).saturating_mul(WEIGHT_SCALE).checked_div(weight).unwrap_or_default()
     };

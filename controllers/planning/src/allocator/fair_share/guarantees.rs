@@ -44,8 +44,8 @@ impl Tree {
         self.path_up(node).any(|id| id == role)
     }
 
-    /// Notes that a framework gives so much away, if none of its roles gets below its guarantee by
-    /// it, with what was noted before; returns whether it is so.
+    /// Notes that a framework gives so much away, if none of its roles is below its guarantee or gets
+    /// there by it, with what was noted before; returns whether it is so.
     pub(in crate::allocator) fn take_beyond_guarantees(
         &self,
         framework: NodeId,
@@ -56,11 +56,12 @@ impl Tree {
         let roles: Vec<NodeId> = roles.collect();
         let keeps = |role: &NodeId| {
             let node = self.get(*role);
-            node.guarantees.iter().all(|(resource, guarantee)| {
-                let before = taken.get(role).map_or(0, |taken| taken.get(*resource));
-                let amount = amounts.get(*resource);
-                amount == 0 || node.held.get(*resource) - before - amount >= *guarantee
-            })
+            !node.is_below_guarantee()
+                && node.guarantees.iter().all(|(resource, guarantee)| {
+                    let before = taken.get(role).map_or(0, |taken| taken.get(*resource));
+                    let amount = amounts.get(*resource);
+                    amount == 0 || node.held.get(*resource) - before - amount >= *guarantee
+                })
         };
         if !roles.iter().all(keeps) {
             return false;

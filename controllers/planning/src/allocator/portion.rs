@@ -1,0 +1,92 @@
+//! How much a seat is offered at once while others want something too: about its entitlement.
+//!
+//! - It is a whole number of tasks, all resources in proportion, so that no parts of tasks lie about
+//!   that nobody can use: of the size of the largest that the scheduler has launched, or of a usual
+//!   one as long as nothing is known.
+//! - It is at least one task; if nothing is known, something small.
+//! - What has just been refused is followed by more, step by step, so a scheduler whose tasks are
+//!   larger than its entitlement gets its turn too, and none gets more than a task too much.
+
+use super::amounts::{Amounts, CPU, MEMORY, ResourceId, Resources, grain};
+use super::fair_share::Entitlement;
+use super::seats::Seat;
+
+/// The grain of what is not divided.
+const WHOLE_GRAIN: i128 = 1000;
+/// In about so many turns an agent is given away to somebody who is entitled to nothing more.
+const MOST_TURNS: i128 = 16;
+
+/// What a portion depends on beside the entitlement.
+pub(super) struct Portion<'a> {
+    pub(super) seat: &'a Seat,
+    /// What is free on the agent, as far as limits allow.
+    pub(super) allowed: &'a Amounts,
+    pub(super) resources: &'a Resources,
+}
+
+impl Portion<'_> {
+    /// The entitlement as it is offered; all that is allowed if there is none. It may be more than is
+    /// allowed.
+    pub(super) fn step(&self, entitlement: &Entitlement, total: &Amounts) -> Amounts {
+        let mut fair = Amounts::default();
+        for (resource, most) in self.allowed.iter() {
+            let Some(amount) = entitlement.of(resource, total.get(resource)) else {
+                return self.allowed.clone();
+            };
+            let least = if entitlement.is_used_up() { most / MOST_TURNS } else { 0 };
+            fair.set(resource, amount.max(least));
+        }
+        let tasks = self.whole_tasks(&fair);
+        let mut step = Amounts::default();
+        for (resource, _) in self.allowed.iter() {
+            let amount = match tasks {
+                Some((part, of)) => fair.get(resource).saturating_mul(part) / of,
+                None => fair.get(resource),
+            };
+            let amount = self.in_grains(resource, amount);
+            step.set(resource, amount.max(self.seat.unit.get(resource)));
+        }
+        step
+    }
+
+    /// The part of the amounts that is a whole number of tasks: so much of so much. Nothing if it is
+    /// less than one.
+    fn whole_tasks(&self, fair: &Amounts) -> Option<(i128, i128)> {
+        let task = self.seat.task();
+        let scarce = task.iter().filter(|(resource, _)| self.allowed.get(*resource) > 0);
+        // Fewest tasks: compared as fractions, crosswise.
+        let (resource, task) = scarce.reduce(|least, other| {
+            let here = fair.get(other.0).saturating_mul(least.1);
+            if here < fair.get(least.0).saturating_mul(other.1) { other } else { least }
+        })?;
+        let amount = fair.get(resource);
+        (amount >= task).then(|| (amount - amount % task, amount))
+    }
+
+    fn in_grains(&self, resource: ResourceId, amount: i128) -> i128 {
+        let grain = grain(self.resources.name(resource));
+        let rest = amount % grain;
+        // What comes only whole is rounded up: somebody has to get it.
+        if grain == WHOLE_GRAIN && rest > 0 { amount - rest + grain } else { amount - rest }
+    }
+
+    /// What comes after so much was refused: as much again as its entitlement, so that a scheduler that
+    /// takes it has at most one task too much. As long as nothing is known of its tasks, and of what
+    /// only some need, it is more.
+    ///
+    /// It is more than was refused of something, if all that is allowed is.
+    pub(super) fn larger(&self, refused: &Amounts, step: &Amounts) -> Amounts {
+        let mut larger = Amounts::default();
+        for (resource, most) in self.allowed.iter() {
+            let (refused, step) = (refused.get(resource), step.get(resource).max(1));
+            let more = match resource {
+                CPU | MEMORY if self.seat.is_known() => refused + step,
+                CPU | MEMORY => refused + refused.max(step),
+                _ if refused == 0 => most,
+                _ => refused + refused.max(step),
+            };
+            larger.set(resource, more.min(most));
+        }
+        larger
+    }
+}
