@@ -89,3 +89,72 @@ async fn a_shutdown_ends_the_streams_in_good_order() {
     plane.shut_down().await;
     assert_eq!(scheduler.stream.error().await, None);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_a_scheduler_has_runs_on_while_the_leader_changes() {
+    let cluster = Cluster::start().await;
+    let leader = cluster.control_plane("a").await;
+    let _follower = cluster.control_plane("b").await;
+    let _agents = cluster.agents(1, 4, Habit::Tell).await;
+    let mut short = info("f");
+    short.failover_timeout = Some(3.0);
+    let mut scheduler = Scheduler::subscribe(leader.address, Encoding::Json, short).await;
+    scheduler.run("t").await;
+    // The leader dies with the stream: the next one must find that nobody comes back.
+    until_connected(&cluster, true).await;
+    drop(leader);
+    drop(scheduler);
+    eventually("nothing is left", || async {
+        let tasks = cluster.tasks().list(&Default::default()).await.unwrap();
+        let frameworks = cluster.frameworks().list(&Default::default()).await.unwrap();
+        (tasks.items.is_empty() && frameworks.items.is_empty()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_whose_framework_was_taken_away_by_force_are_ended_too() {
+    let (cluster, plane, _agents) = Cluster::with_agent(4).await;
+    let mut scheduler = plane.scheduler("f").await;
+    scheduler.run("t").await;
+    until_connected(&cluster, true).await;
+    let frameworks = cluster.frameworks();
+    let all = frameworks.list(&Default::default()).await.unwrap();
+    let name = all.items[0].metadata.name.clone().unwrap();
+    let patch = serde_json::json!({ "metadata": { "finalizers": [] } });
+    let patch = kube::api::Patch::Merge(&patch);
+    frameworks.patch(&name, &Default::default(), &patch).await.unwrap();
+    let orphan = kube::api::DeleteParams {
+        propagation_policy: Some(kube::api::PropagationPolicy::Orphan),
+        ..Default::default()
+    };
+    frameworks.delete(&name, &orphan).await.unwrap();
+    assert_eq!(scheduler.stream.error().await.unwrap(), "Framework has been removed");
+    eventually("nothing is left", || async {
+        let tasks = cluster.tasks().list(&Default::default()).await.unwrap();
+        tasks.items.is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_finalizer_of_somebody_else_stays_on_a_task() {
+    let (cluster, plane, _agents) = Cluster::with_agent(4).await;
+    let mut scheduler = plane.scheduler("f").await;
+    scheduler.run("t").await;
+    let tasks = cluster.tasks();
+    let task = tasks.list(&Default::default()).await.unwrap().items.remove(0);
+    let name = task.metadata.name.unwrap();
+    let mut finalizers = task.metadata.finalizers.unwrap();
+    finalizers.insert(0, "example.com/mine".to_owned());
+    let patch = serde_json::json!({ "metadata": { "finalizers": finalizers } });
+    let patch = kube::api::Patch::Merge(&patch);
+    tasks.patch(&name, &Default::default(), &patch).await.unwrap();
+    scheduler.kill("t").await;
+    scheduler.acknowledge(State::TaskKilled).await;
+    eventually("only that one is left", || async {
+        let finalizers = tasks.get(&name).await.unwrap().metadata.finalizers?;
+        (finalizers == ["example.com/mine"]).then_some(())
+    })
+    .await;
+}
