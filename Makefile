@@ -1,12 +1,15 @@
 # Everything a person or CI types. `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help quickstart build test lint generate clean bench
+.PHONY: help quickstart quickstart-mesos build test lint generate clean bench
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 quickstart: ## Build, start Meseta on this machine and run a word count (root)
 	@scripts/quickstart
+
+quickstart-mesos: ## The same with a scheduler written for Mesos (root)
+	@scripts/quickstart-mesos
 
 build: ## Build the programs `meseta` and `meseta-shim`
 	@scripts/setup

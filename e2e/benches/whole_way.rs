@@ -1,35 +1,45 @@
-//! The whole way of a task with the real programs: stored, placed, run, ended; on both stores.
+//! The whole way of a task with the real programs, through both doors and on both stores: stored (or
+//! accepted), placed, run, ended.
 //!
 //! One control plane and one agent as processes of their own, tasks that run `/bin/true` on the
-//! host's file system, a client over TLS that watches them. `runc run` and `crun run` of the same
-//! program run in turn with the tasks, so that the machine's load hits all of them; they only start
-//! a container, in a bundle that is there, while a task is also stored, decided and reported, each
-//! durably. Memory is that of the processes as they stand.
+//! host's file system. First a client over TLS creates records and watches them. Then a scheduler
+//! accepts offers over the Mesos HTTP API, in JSON, and acknowledges each update ([`launches`]).
+//! `runc run` and `crun run` of the same program run in turn with the tasks, so that the machine's
+//! load hits all of them; they only start a container, in a bundle that is there, while a task is
+//! also stored, decided and reported, each durably (on etcd, which the harness of e2e starts without
+//! syncs, as durably as its page cache). Memory is that of the processes as they stand.
 //!
-//! `cargo bench -p meseta-e2e [-- TASKS]`, where TASKS is for one measurement (default 100).
+//! `cargo bench -p meseta-e2e --bench whole_way [-- TASKS]`, where TASKS is for one measurement
+//! (default 100).
 #![expect(clippy::print_stdout, reason = "its output is its purpose")]
+
+mod figures;
+mod launches;
+mod peers;
+mod records;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use futures::{StreamExt as _, TryStreamExt as _};
-use kube::api::{ApiResource, DynamicObject, PostParams, WatchEvent, WatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, ResourceExt as _};
+use kube::api::{DynamicObject, PostParams, WatchEvent, WatchParams};
+use kube::{Api, ResourceExt as _};
 use meseta_e2e::{Layout, StoreKind};
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::json;
+
+use crate::figures::{cpu_seconds, number, percentiles};
+use crate::launches::Launches;
+use crate::peers::Bundle;
 
 /// Clients that create tasks at the same time in the second measurement.
 const CLIENTS: usize = 16;
 /// Longest wait for the next event of a task.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(60);
-/// In which unit Linux tells processes' times to programs, on every architecture.
-const TICKS_PER_SECOND: f64 = 100.0;
+
+/// What is measured, by name and pid.
+type Processes = [(&'static str, u32); 2];
 
 fn main() -> Result<()> {
     let tasks = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(100);
@@ -44,12 +54,9 @@ fn main() -> Result<()> {
 
 async fn measure(store: StoreKind, count: usize) -> Result<()> {
     let cluster = Layout::new(store).agent(&["--resources", "cpu=1000,memory=1000Gi"]).start()?;
-    let kubeconfig = cluster.control_planes()[0].data_dir.join("kubeconfig");
-    let api = tasks(&kubeconfig).await?;
-    let processes = [
-        ("control plane", cluster.control_planes()[0].pid()?),
-        ("agent", cluster.agents()[0].pid()?),
-    ];
+    let plane = &cluster.control_planes()[0];
+    let api = records::tasks(&records::connect(&plane.data_dir.join("kubeconfig")).await?);
+    let processes = [("control plane", plane.pid()?), ("agent", cluster.agents()[0].pid()?)];
     println!("\n{store:?} store, {count} tasks of /bin/true");
     for (name, pid) in processes {
         println!(
@@ -60,11 +67,35 @@ async fn measure(store: StoreKind, count: usize) -> Result<()> {
     }
 
     let bundle = Bundle::make()?;
-    let mut stored_to_running = Vec::new();
+    let record = async |index| one(&api, &format!("one-{index}")).await;
+    in_turn(&bundle, count, "Task stored → container running", record).await?;
+    let what = format!("{CLIENTS} clients at once, created to ended");
+    costs(&processes, count, &what, at_once(&api, count)).await?;
+    println!("    runc run, {CLIENTS} at once: {}", bundle.rate("runc run", count));
+    println!("    crun run, {CLIENTS} at once: {}", bundle.rate("crun run", count));
+
+    let mut scheduler = Launches::new(&plane.mesos)?;
+    let launch = async |index| scheduler.one(&format!("launch-{index}"));
+    in_turn(&bundle, count, "ACCEPT → TASK_RUNNING is read", launch).await?;
+    let what = "one ACCEPT of all, to the last TASK_FINISHED";
+    costs(&processes, count, what, async { scheduler.at_once(count) }).await?;
+    drop(scheduler);
+    drop(cluster);
+    Ok(())
+}
+
+/// Prints how long one task takes, and in turn with it one container of each peer.
+async fn in_turn(
+    bundle: &Bundle,
+    count: usize,
+    what: &str,
+    mut one: impl AsyncFnMut(usize) -> Result<Duration>,
+) -> Result<()> {
+    let mut ours = Vec::new();
     let mut peers: BTreeMap<&str, Result<Vec<Duration>>> =
         [("runc run", Ok(Vec::new())), ("crun run", Ok(Vec::new()))].into();
     for index in 0..count {
-        stored_to_running.push(one(&api, &format!("one-{index}")).await?);
+        ours.push(one(index).await?);
         for (peer, times) in &mut peers {
             if let Ok(taken) = times {
                 match bundle.run(peer) {
@@ -75,30 +106,32 @@ async fn measure(store: StoreKind, count: usize) -> Result<()> {
         }
     }
     println!("  one after the other, ms:                p50     p99");
-    row("Task stored → container running", &mut stored_to_running);
+    row(what, &mut ours);
     for (peer, times) in peers {
         match times {
             Ok(mut times) => row(&format!("{peer} (start to end)"), &mut times),
             Err(error) => println!("    {peer:34} not run: {error:#}"),
         }
     }
+    Ok(())
+}
 
+/// Prints the rate of many tasks, and what each costs the processes.
+async fn costs(
+    processes: &Processes,
+    count: usize,
+    what: &str,
+    many: impl Future<Output = Result<()>>,
+) -> Result<()> {
     let before = processes.map(|(_, pid)| cpu_seconds(pid));
     let begin = Instant::now();
-    at_once(&api, count).await?;
+    many.await?;
     let wall = begin.elapsed().as_secs_f64();
-    let number = u32::try_from(count)?;
-    println!(
-        "  {CLIENTS} clients at once: {:.0} tasks/s, created to ended",
-        f64::from(number) / wall
-    );
+    println!("  {what}: {:.0} tasks/s", number(count) / wall);
     for ((name, pid), before) in processes.iter().zip(before) {
-        let spent = (cpu_seconds(*pid)? - before?) / f64::from(number);
+        let spent = (cpu_seconds(*pid)? - before?) / number(count);
         println!("    CPU of the {name}: {:.2} ms a task", spent * 1000.0);
     }
-    println!("    runc run, {CLIENTS} at once: {}", bundle.rate("runc run", count));
-    println!("    crun run, {CLIENTS} at once: {}", bundle.rate("crun run", count));
-    drop(cluster);
     Ok(())
 }
 
@@ -156,19 +189,6 @@ async fn at_once(api: &Api<DynamicObject>, count: usize) -> Result<()> {
     Ok(())
 }
 
-async fn tasks(kubeconfig: &Path) -> Result<Api<DynamicObject>> {
-    let file = Kubeconfig::read_from(kubeconfig)?;
-    let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;
-    let kind = ApiResource {
-        group: "meseta.dev".to_owned(),
-        version: "v1alpha1".to_owned(),
-        api_version: "meseta.dev/v1alpha1".to_owned(),
-        kind: "Task".to_owned(),
-        plural: "tasks".to_owned(),
-    };
-    Ok(Api::namespaced_with(Client::try_from(config)?, "default", &kind))
-}
-
 fn task(name: &str) -> Result<DynamicObject> {
     Ok(serde_json::from_value(json!({
         "apiVersion": "meseta.dev/v1alpha1",
@@ -181,109 +201,9 @@ fn task(name: &str) -> Result<DynamicObject> {
     }))?)
 }
 
-/// A root file system with a `/bin/true` and what it needs, for the peers.
-struct Bundle {
-    directory: TempDir,
-}
-
-impl Bundle {
-    fn make() -> Result<Self> {
-        let directory = tempfile::tempdir()?;
-        let root = directory.path().join("rootfs");
-        for folder in ["bin", "lib", "lib64", "usr", "proc", "dev", "sys"] {
-            fs::create_dir_all(root.join(folder))?;
-        }
-        let spec = Command::new("runc").arg("spec").current_dir(directory.path()).status();
-        ensure!(spec.is_ok_and(|status| status.success()), "runc is not installed");
-        let path = directory.path().join("config.json");
-        let mut config: Value = serde_json::from_slice(&fs::read(&path)?)?;
-        config["process"]["args"] = json!(["/bin/true"]);
-        config["process"]["terminal"] = json!(false);
-        // The limits of the task, on the host's network, as the task.
-        config["process"]["rlimits"] = json!([]);
-        config["linux"]["resources"]["memory"] = json!({"limit": 64 << 20});
-        config["linux"]["resources"]["pids"] = json!({"limit": 1024});
-        let namespaces = config["linux"]["namespaces"].as_array_mut().context("no namespaces")?;
-        namespaces.retain(|namespace| namespace["type"] != "network");
-        let mounts = config["mounts"].as_array_mut().context("no mounts")?;
-        // Its own sysfs needs its own network.
-        mounts.retain(|mount| mount["type"] != "sysfs" && mount["type"] != "cgroup");
-        for folder in ["/bin", "/lib", "/lib64", "/usr"].map(PathBuf::from) {
-            if folder.exists() {
-                mounts.push(json!({"destination": folder, "source": folder, "type": "bind",
-                    "options": ["rbind", "ro"]}));
-            }
-        }
-        fs::write(path, serde_json::to_vec(&config)?)?;
-        Ok(Self { directory })
-    }
-
-    /// One container from start to end.
-    fn run(&self, peer: &str) -> Result<Duration> {
-        let (program, verb) = peer.split_once(' ').context("a peer is a program and its verb")?;
-        let id = format!("bench-{:x}", rand_id());
-        let begin = Instant::now();
-        let output = in_pure_cgroups(program, verb)
-            .arg("--bundle")
-            .arg(self.directory.path())
-            .arg(&id)
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| format!("{program} is not installed"))?;
-        let time = begin.elapsed();
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{}", said.lines().last().unwrap_or("it failed"));
-        Ok(time)
-    }
-
-    /// Containers per second with several at once, or why there is none.
-    fn rate(&self, peer: &str, count: usize) -> String {
-        let begin = Instant::now();
-        let results: Result<Vec<()>> = std::thread::scope(|scope| {
-            let each = count.div_ceil(CLIENTS);
-            let threads: Vec<_> = (0..CLIENTS)
-                .map(|_| scope.spawn(move || (0..each).try_for_each(|_| self.run(peer).map(drop))))
-                .collect();
-            threads.into_iter().map(|t| t.join().expect("it does not panic")).collect()
-        });
-        match results {
-            Ok(done) => {
-                let count = done.len() * count.div_ceil(CLIENTS);
-                let count = u32::try_from(count).unwrap_or(u32::MAX);
-                format!("{:.0} containers/s", f64::from(count) / begin.elapsed().as_secs_f64())
-            }
-            Err(error) => format!("not run: {error:#}"),
-        }
-    }
-}
-
-/// crun refuses machines with both versions of control groups; it is shown the first only.
-fn in_pure_cgroups(program: &str, verb: &str) -> Command {
-    if program != "crun" || !Path::new("/sys/fs/cgroup/unified").exists() {
-        let mut command = Command::new(program);
-        command.arg(verb);
-        return command;
-    }
-    let script = r#"umount -l /sys/fs/cgroup/unified; exec "$0" "$@""#;
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-c", script, program, verb]);
-    command
-}
-
-/// A number no other call gives.
-fn rand_id() -> u64 {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    (u64::from(std::process::id()) << 32) | NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
 fn row(name: &str, times: &mut [Duration]) {
-    times.sort_unstable();
-    let at = |part: usize| {
-        let index = (times.len() * part / 100).min(times.len().saturating_sub(1));
-        times.get(index).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
-    };
-    println!("    {name:34} {:7.1} {:7.1}", at(50), at(99));
+    let [p50, p99] = percentiles(times);
+    println!("    {name:34} {p50:7.1} {p99:7.1}");
 }
 
 fn rss(pid: u32) -> Result<u64> {
@@ -301,12 +221,4 @@ fn memory(pid: u32, lines: &[&str]) -> Result<u64> {
     let kilobytes =
         kilobytes.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
     Ok(kilobytes.sum::<u64>() / 1024)
-}
-
-/// User and system time of a process and of its children that were waited for.
-fn cpu_seconds(pid: u32) -> Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, fields) = text.rsplit_once(") ").context("stat has no name")?;
-    let ticks = fields.split(' ').skip(11).take(4).filter_map(|field| field.parse::<u32>().ok());
-    Ok(f64::from(ticks.sum::<u32>()) / TICKS_PER_SECOND)
 }

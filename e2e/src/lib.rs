@@ -8,6 +8,7 @@
 //!     │                  each on loopback, or each in a network namespace of its own  (Network)
 //!     ├─ Client ───────► kubectl and the verbs of `meseta`, with one kubeconfig
 //!     │    └ Observer ─► the events of `kubectl get tasks --watch`, in order
+//!     ├─ Scheduler ────► an unmodified pymesos that does what the test says
 //!     ├─ Witness ──────► what tasks say about themselves, past Meseta's back
 //!     └─ leftovers ────► processes, cgroups, mounts and directories that should be gone
 //! ```
@@ -27,12 +28,14 @@
 
 mod client;
 mod cluster;
+pub mod http_scheduler;
 mod image;
 mod leftovers;
 mod network;
 mod observer;
 mod process;
 mod programs;
+mod scheduler;
 mod shared;
 mod up;
 mod wait;
@@ -45,6 +48,7 @@ pub use leftovers::Leftovers;
 pub use network::{Host, Network};
 pub use observer::{Observer, Seen};
 pub use process::{Output, run};
+pub use scheduler::{Event, Options, Scheduler, command_task, executor_program, pymesos, scalar};
 pub use shared::Space;
 pub use up::Up;
 pub use wait::await_condition;

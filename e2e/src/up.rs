@@ -22,6 +22,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(20);
 /// One `meseta up`; dropping it ends it and all that it started.
 #[derive(Debug)]
 pub struct Up {
+    /// Where Mesos schedulers reach it, `host:port`.
+    pub mesos: String,
     agent: String,
     arguments: Vec<String>,
     process: Option<Process>,
@@ -36,6 +38,7 @@ impl Up {
     pub fn start() -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("e2e-").tempdir_in("/tmp")?;
         let agent = format!("e2e-{}-up", std::process::id());
+        let mesos = format!("127.0.0.1:{}", free_port()?);
         let arguments = [
             "up".to_owned(),
             "--data-dir".to_owned(),
@@ -44,8 +47,12 @@ impl Up {
             agent.clone(),
             "--listen".to_owned(),
             format!("127.0.0.1:{}", free_port()?),
+            "--mesos-listen".to_owned(),
+            mesos.clone(),
+            "--mesos-agent-listen".to_owned(),
+            format!("127.0.0.1:{}", free_port()?),
         ];
-        let mut up = Self { agent, arguments: arguments.to_vec(), process: None, directory };
+        let mut up = Self { agent, mesos, arguments: arguments.to_vec(), process: None, directory };
         up.start_again()?;
         Ok(up)
     }

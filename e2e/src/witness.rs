@@ -11,6 +11,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -70,6 +71,13 @@ impl Witness {
     #[must_use]
     pub fn say(words: &str) -> String {
         format!("echo \"{words}\" > {MOUNT_PATH}/{FIFO}")
+    }
+
+    /// The FIFO itself, for programs that have no volumes: the host's files are read-only to them, but
+    /// a FIFO can be written to.
+    #[must_use]
+    pub fn fifo(&self) -> PathBuf {
+        self.directory.path().join(FIFO)
     }
 
     /// A line of shell that waits until the test has called [`release`](Self::release).

@@ -19,6 +19,8 @@ pub struct ControlPlane {
     pub data_dir: PathBuf,
     /// Where it is reached, `https://…`.
     pub url: String,
+    /// Where Mesos schedulers reach it, `host:port`.
+    pub mesos: String,
     pub(super) args: Vec<String>,
     pub(super) log: PathBuf,
     pub(super) host: Option<Host>,

@@ -78,6 +78,9 @@ fn control_plane(
         "--identity".to_owned(),
         format!("c{number}"),
     ];
+    let (_, mesos_port) = listen(host.as_ref(), 5050)?;
+    let mesos = format!("{address}:{mesos_port}");
+    args.extend(["--mesos-listen".to_owned(), mesos.clone()]);
     if host.is_some() {
         args.extend(["--advertise".to_owned(), address.to_string()]);
     }
@@ -87,6 +90,7 @@ fn control_plane(
     Ok(ControlPlane {
         data_dir,
         url: format!("https://{address}:{port}"),
+        mesos,
         args,
         log: directory.join(format!("c{number}.log")),
         host,
@@ -102,6 +106,7 @@ fn agent(cluster: &Cluster, number: usize, more: &[String], host: Option<Host>) 
     let kubeconfig = cluster.directory().join(format!("a{number}.kubeconfig"));
     write_kubeconfig(&cluster.control_planes[0], &name, &kubeconfig)?;
     let (address, port) = listen(host.as_ref(), 7444)?;
+    let (_, mesos_port) = listen(host.as_ref(), 5051)?;
     let mut args = vec![
         "--data-dir".to_owned(),
         data_dir.display().to_string(),
@@ -109,6 +114,9 @@ fn agent(cluster: &Cluster, number: usize, more: &[String], host: Option<Host>) 
         kubeconfig.display().to_string(),
         "--listen".to_owned(),
         format!("{address}:{port}"),
+        "--mesos-agent-listen".to_owned(),
+        // The same after a restart: executors find the agent there again.
+        format!("127.0.0.1:{mesos_port}"),
     ];
     for plane in &cluster.control_planes {
         args.extend(["--server".to_owned(), plane.url.clone()]);

@@ -28,6 +28,7 @@ mod hosts;
 mod images;
 mod kills;
 mod leaders;
+mod mesos;
 mod records;
 mod restarts;
 mod stores;
