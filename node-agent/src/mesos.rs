@@ -15,7 +15,9 @@
 //! tasks executors may know, and only then executors are served again. Owners of tasks inside
 //! executors wait for that.
 
+mod address;
 pub(crate) mod backend;
+pub(crate) mod executor;
 mod groups;
 mod inner;
 pub(crate) mod journal;
@@ -27,7 +29,7 @@ pub(crate) mod status;
 pub(crate) mod updates;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,18 +38,18 @@ use meseta_mesos_agent::{
     ExecutorFacts, Executors, Launch, Progress, REGISTRATION_TIMEOUT, environment,
 };
 use meseta_mesos_wire::{json, v1};
-use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::cgroup::Cgroups;
-use crate::checkpoint::{self, Accepted, Outcome};
+use crate::checkpoint::{Accepted, Outcome};
 use crate::directory::Directory;
 use crate::task::request::{self, SANDBOX_MOUNT};
 use backend::Disk;
+use executor::Executor;
 use inner::Early;
 use journal::Journal;
-use registry::{Executor, ExecutorHold, Inner, InnerHold, Registry};
+use registry::{ExecutorHold, Inner, InnerHold, Registry};
 
 /// Pause between two looks whether an older executor of the same ids is gone.
 const OCCUPIED_INTERVAL: Duration = Duration::from_millis(200);
@@ -67,12 +69,6 @@ struct Served {
     executors: Executors,
     endpoint: SocketAddr,
     agent: String,
-}
-
-/// Where executors were told to come, so that they find the next agent too.
-#[derive(Debug, Serialize, Deserialize)]
-struct Address {
-    port: u16,
 }
 
 /// Why a task cannot be held.
@@ -100,12 +96,12 @@ impl Mesos {
         let registry = Arc::new(Registry::new(cgroups.clone()));
         let (mut served, mut listener) = (None, None);
         if let Some(address) = listen {
-            let bound = bind(address, directory).await?;
-            let endpoint = reached_at(bound.local_addr()?);
+            let bound = address::bind(address, directory).await?;
+            let endpoint = address::reached_at(bound.local_addr()?);
             let backend =
                 Disk { registry: Arc::clone(&registry), directory: Arc::clone(directory) };
             let info = v1::AgentInfo {
-                hostname: hostname()?,
+                hostname: address::hostname()?,
                 id: Some(v1::AgentId { value: agent.to_owned() }),
                 port: Some(i32::from(endpoint.port())),
                 ..v1::AgentInfo::default()
@@ -290,40 +286,4 @@ fn executor_info(mesos: &MesosTask) -> v1::ExecutorInfo {
     info.executor_id.value = mesos.executor_id.clone().unwrap_or_default();
     info.framework_id = Some(v1::FrameworkId { value: mesos.framework_id.clone() });
     info
-}
-
-/// Listens at `address`, and remembers a port that the kernel chose.
-async fn bind(address: SocketAddr, directory: &Directory) -> io::Result<TcpListener> {
-    if address.port() != 0 {
-        return TcpListener::bind(address).await;
-    }
-    let path = directory.executor_api();
-    if let Some(Address { port }) = checkpoint::read(&path)? {
-        match TcpListener::bind(SocketAddr::new(address.ip(), port)).await {
-            Ok(listener) => return Ok(listener),
-            Err(err) => {
-                let error = &err as &dyn std::error::Error;
-                tracing::error!(error, port, "executors of before will not find this agent");
-            }
-        }
-    }
-    let listener = TcpListener::bind(address).await?;
-    checkpoint::write(&path, &Address { port: listener.local_addr()?.port() })?;
-    Ok(listener)
-}
-
-/// This machine's name, as the kernel has it.
-fn hostname() -> io::Result<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")?;
-    Ok(name.trim().to_owned())
-}
-
-/// Where executors on this machine reach a listener.
-fn reached_at(listening: SocketAddr) -> SocketAddr {
-    let ip = match listening.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listening.port())
 }

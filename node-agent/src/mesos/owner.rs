@@ -16,9 +16,10 @@ use meseta_mesos_wire::v1::{DurationInfo, KillPolicy};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
+use super::executor::Executor;
 use super::inner::{self, Early, End, Seen, Step, tell};
 use super::journal::{Entry, Journal};
-use super::registry::{Executor, Inner, Launched};
+use super::registry::{Inner, Launched};
 use super::status;
 use crate::checkpoint::{Accepted, Outcome};
 use crate::node::{Node, blocking, unix_millis};

@@ -19,7 +19,7 @@ use super::wish::Wish;
 use super::{conclude, stage};
 use crate::checkpoint::{Accepted, StopCause};
 use crate::images::Pin as ImagePin;
-use crate::mesos::registry::Executor;
+use crate::mesos::executor::Executor;
 use crate::node::{Node, blocking, unix_millis};
 use crate::report::{Mirror, Record, View};
 
