@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::cluster::{Cluster, message_of, reason_of, script, state_of};
 use crate::eventually;
 use crate::machine::Machine;
+use crate::mesos::{command, states_of};
 
 #[tokio::test]
 async fn an_agent_registers_and_gives_signs_of_life() {
@@ -124,33 +125,64 @@ async fn a_task_placed_by_hand_is_held_while_it_runs() {
     machine.until_nothing_left(0).await;
 }
 
-#[tokio::test]
-async fn a_task_costs_its_agent_three_writes_at_most() {
-    let cluster = Cluster::start().await;
-    let machine = Machine::start(&cluster).await;
+/// The states of a task's record, one per write, until its agent has let it go; `work` places it.
+async fn writes_of(cluster: &Cluster, work: impl Future<Output = ()>) -> Vec<(TaskState, bool)> {
     let watched = cluster.tasks();
     let events = watched.watch(&WatchParams::default(), "0").await.unwrap();
-    cluster.place(&machine.name, "cheap", script("sleep 0.3")).await;
-    cluster.until_released("cheap").await;
+    work.await;
     let mut states = Vec::new();
     let mut events = std::pin::pin!(events);
     while states.last().is_none_or(|(_, held)| *held) {
         match events.next().await.unwrap().unwrap() {
             WatchEvent::Added(task) | WatchEvent::Modified(task) => {
-                let held = task.metadata.finalizers.as_ref().is_some_and(|f| !f.is_empty());
+                let finalizers = task.metadata.finalizers.as_deref().unwrap_or_default();
+                let held = finalizers.iter().any(|f| f == meseta_crds::AGENT_FINALIZER);
                 states.push((state_of(&task), held));
             }
             other => panic!("{other:?}"),
         }
     }
+    states
+}
+
+#[tokio::test]
+async fn a_task_costs_its_agent_three_writes_at_most() {
     // Created and placed in one write by this test; then the agent's three.
-    assert_eq!(
-        states,
-        [
-            (TaskState::Pending, true),
-            (TaskState::Running, true),
-            (TaskState::Finished, true),
-            (TaskState::Finished, false)
-        ]
-    );
+    let expected = [
+        (TaskState::Pending, true),
+        (TaskState::Running, true),
+        (TaskState::Finished, true),
+        (TaskState::Finished, false),
+    ];
+    let cluster = Cluster::start().await;
+    let machine = Machine::start(&cluster).await;
+    let work = async { drop(cluster.place(&machine.name, "cheap", script("sleep 0.3")).await) };
+    assert_eq!(writes_of(&cluster, work).await, expected);
+
+    // What a scheduler is told costs nothing more.
+    let cluster = Cluster::start().await;
+    let machine = Machine::start(&cluster).await;
+    let spec = command(script("sleep 0.3"), "told");
+    let work = async { drop(cluster.launch(&machine.name, "told", spec).await) };
+    assert_eq!(writes_of(&cluster, work).await, expected);
+    let told = cluster.until_told("told").await;
+    assert_eq!(states_of(&told), ["STARTING", "RUNNING", "FINISHED"]);
+
+    // Neither does a kill, of a task that ends at once.
+    let cluster = Cluster::start().await;
+    let machine = Machine::start(&cluster).await;
+    let spec = command(script("sleep 600"), "killed");
+    let work = async {
+        cluster.launch(&machine.name, "killed", spec).await;
+        cluster.until_state("killed", TaskState::Running).await;
+        cluster.kill("killed", Some(0)).await;
+    };
+    let killed = [
+        (TaskState::Pending, true),
+        (TaskState::Running, true),
+        (TaskState::Running, true),
+        (TaskState::Killed, true),
+        (TaskState::Killed, false),
+    ];
+    assert_eq!(writes_of(&cluster, work).await, killed, "the second `Running` is the test's kill");
 }
