@@ -105,6 +105,7 @@ pub(crate) fn tell(
         reason: Some(reason),
         message: Some(message),
         at,
+        memory_limit: None,
     };
     let dropped = |why: &'static str, reason: Reason, message: String| {
         let state = if capabilities.partition_aware {

@@ -3,7 +3,9 @@
 use meseta_crds::task::{MesosTask, MesosUpdate};
 use meseta_mesos_wire::json;
 use meseta_mesos_wire::v1::task_status::{Reason, Source};
-use meseta_mesos_wire::v1::{AgentId, ExecutorId, TaskId, TaskState, TaskStatus};
+use meseta_mesos_wire::v1::{
+    AgentId, ExecutorId, Resource, TaskId, TaskResourceLimitation, TaskState, TaskStatus, value,
+};
 use sha2::{Digest as _, Sha256};
 
 /// Bytes of a uuid.
@@ -22,6 +24,8 @@ pub(crate) struct Said {
     pub(crate) message: Option<String>,
     /// When, in milliseconds since 1970.
     pub(crate) at: i64,
+    /// The memory that was not enough, in bytes, where that is what ended it.
+    pub(crate) memory_limit: Option<i64>,
 }
 
 /// What a scheduler understands beyond the basics.
@@ -66,6 +70,7 @@ pub(crate) fn update(
         message: said.message.clone(),
         timestamp: Some(seconds(said.at)),
         uuid: Some(uuid.to_vec()),
+        limitation: said.memory_limit.map(memory_limitation),
         ..TaskStatus::default()
     };
     status.set_state(said.state);
@@ -97,6 +102,20 @@ pub(crate) fn text(uuid: &[u8; UUID_BYTES]) -> String {
     let hex: String = uuid.iter().map(|byte| format!("{byte:02x}")).collect();
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
     [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
+}
+
+/// That a task had no more than this memory, as Mesos says it: in megabytes.
+fn memory_limitation(bytes: i64) -> TaskResourceLimitation {
+    const MEGABYTE: f64 = (1 << 20) as f64;
+    #[expect(clippy::cast_precision_loss, reason = "megabytes have few digits")]
+    let value = bytes as f64 / MEGABYTE;
+    let mut memory = Resource {
+        name: "mem".to_owned(),
+        scalar: Some(value::Scalar { value }),
+        ..Resource::default()
+    };
+    memory.set_type(value::Type::Scalar);
+    TaskResourceLimitation { resources: vec![memory] }
 }
 
 /// Milliseconds as Mesos' seconds.

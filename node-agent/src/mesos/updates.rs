@@ -15,7 +15,7 @@
 //! nothing follows the last step.
 
 use meseta_crds::task::{ContainerStatus, MesosStatus, MesosUpdate, reason};
-use meseta_crds::{Task, TaskState};
+use meseta_crds::{Task, TaskSpec, TaskState};
 use meseta_mesos_wire::v1::TaskState as MesosState;
 use meseta_mesos_wire::v1::task_status::{Reason, Source};
 
@@ -62,8 +62,11 @@ pub(crate) fn by_agent(task: &Task, view: &View, now: i64) -> Option<Vec<MesosUp
     let mut updates = unacknowledged(written);
     let uid = task.metadata.uid.as_deref().unwrap_or_default();
     let agent = task.spec.agent_name.as_deref().unwrap_or_default();
-    for (step, said) in steps(view, status::capabilities(mesos), now) {
+    for (step, mut said) in steps(view, status::capabilities(mesos), now) {
         if reached.is_none_or(|reached| step > reached) {
+            if said.reason == Some(Reason::ContainerLimitationMemory) {
+                said.memory_limit = memory_limit(&task.spec);
+            }
             updates.push(status::update(uid, agent, mesos, step.name(), &said));
         }
     }
@@ -116,7 +119,7 @@ fn is_asked(reason: &str) -> bool {
 }
 
 fn said(state: MesosState, at: i64) -> Said {
-    Said { state, source: Source::Executor, reason: None, message: None, at }
+    Said { state, source: Source::Executor, reason: None, message: None, at, memory_limit: None }
 }
 
 /// What is said of the end, if it is one that is to be told here. Where the record does not tell what
@@ -128,6 +131,7 @@ fn end(view: &View, ran: bool, capabilities: Option<Capabilities>) -> Option<Sai
         reason: Some(reason),
         message: view.message.clone(),
         at: view.due,
+        memory_limit: None,
     };
     let executor = |state: MesosState| Said {
         message: view.container.as_ref().and_then(command_ended).or_else(|| view.message.clone()),
@@ -175,6 +179,11 @@ fn end(view: &View, ran: bool, capabilities: Option<Capabilities>) -> Option<Sai
         | TaskState::Unreachable => return None,
     };
     Some(said)
+}
+
+/// The memory that the container of a task may use, in bytes.
+fn memory_limit(spec: &TaskSpec) -> Option<i64> {
+    spec.limits.get("memory").or_else(|| spec.resources.get("memory"))?.units().ok()
 }
 
 /// How a command ended, as Mesos puts it.

@@ -155,6 +155,14 @@ fn every_end_has_its_source_and_reason() {
         told_of(None, &out_of_memory),
         "FAILED AGENT CONTAINER_LIMITATION_MEMORY words 1700000009.0"
     );
+    let mut limited = task(None);
+    limited.spec.limits = [("memory".to_owned(), meseta_crds::Quantity::new("24Mi"))].into();
+    let told = by_agent(&limited, &out_of_memory, NOW).unwrap();
+    let memory = json!({"name": "mem", "type": "SCALAR", "scalar": {"value": 24.0}});
+    let said = &told.last().unwrap().status["limitation"]["resources"][0];
+    for (name, value) in memory.as_object().unwrap() {
+        assert_eq!(&said[name], value);
+    }
     let deadline = ended(TaskState::Failed, reason::DEADLINE_EXCEEDED, Some(137), Some(9));
     assert_eq!(
         told_of(Some(&["TASK_KILLING_STATE"]), &deadline),
