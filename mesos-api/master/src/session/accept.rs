@@ -1,6 +1,7 @@
 //! ACCEPT: offers are taken, records stored, and what was not launched is told.
 
 use kube::ResourceExt as _;
+use meseta_mesos_wire::v1::offer::Operation;
 use meseta_mesos_wire::v1::scheduler::call;
 use meseta_mesos_wire::v1::task_status::Reason;
 use meseta_runtime::{LaunchError, Taken};
@@ -9,7 +10,12 @@ use super::{Record, Session, events};
 use crate::core::accept::{self, Plan, Refusal};
 use crate::core::launch::{Launcher, Place};
 use crate::core::offer::filter;
+use crate::core::rows::Rows;
 use crate::sync::now;
+
+/// Planning more tasks than these takes so long that others are not kept waiting for the rows; a
+/// copy of them is dearer than a short wait.
+const MANY_TASKS: usize = 64;
 
 impl Session {
     /// Carries out an ACCEPT.
@@ -35,7 +41,7 @@ impl Session {
         &self,
         record: &Record,
         taken: Taken,
-        operations: &[meseta_mesos_wire::v1::offer::Operation],
+        operations: &[Operation],
         filter: std::time::Duration,
     ) {
         let (gateway, rows) = (&self.office.gateway, &self.office.rows);
@@ -48,9 +54,13 @@ impl Session {
             epoch: self.office.term.epoch,
         };
         let place = Place { agent: &taken.agent, role: &taken.role };
-        let mut plan = rows.with_tasks(&record.uid, |rows| {
-            accept::plan(launcher, place, &taken.resources, rows, operations, now())
-        });
+        let plan =
+            |rows: &Rows| accept::plan(launcher, place, &taken.resources, rows, operations, now());
+        let mut plan = if launches(operations) > MANY_TASKS {
+            plan(&rows.snapshot(&record.uid))
+        } else {
+            rows.with_tasks(&record.uid, plan)
+        };
         let tasks = std::mem::take(&mut plan.tasks);
         self.tell(plan);
         let stored = self.office.term.market.launch(taken, tasks.clone(), filter).await;
@@ -88,6 +98,16 @@ impl Session {
             self.send(&events::operation(status));
         }
     }
+}
+
+/// How many tasks operations launch.
+fn launches(operations: &[Operation]) -> usize {
+    let tasks = |operation: &Operation| {
+        let single = operation.launch.as_ref().map_or(0, |launch| launch.task_infos.len());
+        let group = operation.launch_group.as_ref();
+        single + group.map_or(0, |launch| launch.task_group.tasks.len())
+    };
+    operations.iter().map(tasks).sum()
 }
 
 /// Mesos' reason for a task whose record was not stored.

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Record, Session, events};
 use crate::core::kill::{self, Order};
-use crate::core::reconcile;
+use crate::core::reconcile::{self, Agent};
 use crate::sync::now;
 
 /// Pause before a stream without room is looked at again.
@@ -23,10 +23,10 @@ impl Session {
     /// Carries out a KILL.
     pub(super) async fn kill(&self, record: &Record, kill: &call::Kill) {
         let aware = record.capabilities.partition_aware;
-        let order = self
-            .office
-            .rows
-            .with_all(&record.uid, |rows, agents| kill::kill(kill, rows, agents, aware, now()));
+        let rows = &self.office.rows;
+        let named = kill.agent_id.as_ref().map_or(Agent::Unknown, |id| rows.standing(&id.value));
+        let order = rows
+            .with_tasks(&record.uid, |rows| kill::kill(kill, rows, &|_: &str| named, aware, now()));
         self.order(record, order).await;
     }
 
@@ -40,11 +40,15 @@ impl Session {
     /// Answers a RECONCILE.
     pub(super) async fn reconcile(&self, record: &Record, request: &call::Reconcile) {
         let aware = record.capabilities.partition_aware;
-        let answers = self.office.rows.with_all(&record.uid, |rows, agents| {
+        let rows = &self.office.rows;
+        let snapshot = rows.snapshot(&record.uid);
+        let answers = {
             let state = self.lock();
             let delivery = |name: &str| state.deliveries.get(name).map(|(_, delivery)| delivery);
-            reconcile::answers(request, rows, delivery, agents, aware, now())
-        });
+            let standing = |agent: &str| rows.standing(agent);
+            reconcile::answers(request, &snapshot, delivery, &standing, aware, now())
+        };
+        drop(snapshot);
         for status in answers {
             while !self.has_room() {
                 tokio::time::sleep(ROOM).await;

@@ -12,7 +12,8 @@ use kube::ResourceExt as _;
 use meseta_crds::{Agent, Framework, Task};
 use tokio::sync::Notify;
 
-use crate::core::{reconcile, rows as core};
+use crate::core::reconcile::Agent as Standing;
+use crate::core::rows as core;
 
 pub(crate) use agent::AgentRow;
 
@@ -51,7 +52,7 @@ struct State {
     tasks: BTreeMap<String, Tasks>,
     /// By name of the task: uid of its framework.
     owners: BTreeMap<String, String>,
-    agents: Agents,
+    agents: BTreeMap<String, Arc<AgentRow>>,
     /// By uid of an executor: uid of its framework, and its id.
     executors: BTreeMap<String, (String, String)>,
     /// Uids of tasks whose end was seen, the latest last: the answer to an own write may come later.
@@ -59,24 +60,11 @@ struct State {
     changed: Changed,
 }
 
-/// The agents, by name.
-#[derive(Default)]
-pub(crate) struct Agents(BTreeMap<String, Arc<AgentRow>>);
-
-impl reconcile::Agents for Agents {
-    fn agent(&self, name: &str) -> reconcile::Agent {
-        match self.0.get(name).map(|row| row.unreachable_since) {
-            None => reconcile::Agent::Unknown,
-            Some(None) => reconcile::Agent::Registered,
-            Some(Some(since)) => reconcile::Agent::Unreachable(since),
-        }
-    }
-}
-
 /// The tasks of one framework.
 #[derive(Default)]
 struct Tasks {
-    rows: core::Rows,
+    /// Copied when it changes while somebody holds a snapshot.
+    rows: Arc<core::Rows>,
     /// When this process wrote those that no watch has shown since.
     written: BTreeMap<String, Instant>,
     /// Names of those that changed since they were looked at.
@@ -123,7 +111,7 @@ impl Rows {
         self.wake.notify_one();
     }
 
-    /// Looks at the tasks of a framework, its executors included.
+    /// Looks at the tasks of a framework, its executors included; shortly, since everybody waits.
     pub(crate) fn with_tasks<T>(&self, framework_uid: &str, f: impl FnOnce(&core::Rows) -> T) -> T {
         let state = self.lock();
         match state.tasks.get(framework_uid) {
@@ -132,17 +120,10 @@ impl Rows {
         }
     }
 
-    /// The same, with all agents.
-    pub(crate) fn with_all<T>(
-        &self,
-        framework_uid: &str,
-        f: impl FnOnce(&core::Rows, &Agents) -> T,
-    ) -> T {
+    /// The tasks of a framework as they are now, for who looks so long that others must not wait.
+    pub(crate) fn snapshot(&self, framework_uid: &str) -> Arc<core::Rows> {
         let state = self.lock();
-        match state.tasks.get(framework_uid) {
-            Some(tasks) => f(&tasks.rows, &state.agents),
-            None => f(&core::Rows::default(), &state.agents),
-        }
+        state.tasks.get(framework_uid).map(|tasks| Arc::clone(&tasks.rows)).unwrap_or_default()
     }
 
     /// Names of the framework's tasks that changed since the last call, gone ones among them.
@@ -163,7 +144,16 @@ impl Rows {
 
     /// One agent.
     pub(crate) fn agent(&self, name: &str) -> Option<Arc<AgentRow>> {
-        self.lock().agents.0.get(name).cloned()
+        self.lock().agents.get(name).cloned()
+    }
+
+    /// What is known of an agent.
+    pub(crate) fn standing(&self, name: &str) -> Standing {
+        match self.agent(name).map(|row| row.unreachable_since) {
+            None => Standing::Unknown,
+            Some(None) => Standing::Registered,
+            Some(Some(since)) => Standing::Unreachable(since),
+        }
     }
 
     /// Names of the tasks that a list which begins now must show.
@@ -181,7 +171,7 @@ impl Rows {
     }
 
     pub(super) fn agent_names(&self) -> BTreeSet<String> {
-        self.lock().agents.0.keys().cloned().collect()
+        self.lock().agents.keys().cloned().collect()
     }
 
     /// A task as a watch shows it.
@@ -205,7 +195,7 @@ impl Rows {
             && earlier != uid
             && let Some(tasks) = state.tasks.get_mut(&earlier)
         {
-            tasks.rows.remove(&name);
+            Arc::make_mut(&mut tasks.rows).remove(&name);
         }
         let tasks = state.tasks.entry(uid.clone()).or_default();
         let version = (&*row.uid, &*row.resource_version);
@@ -222,7 +212,7 @@ impl Rows {
         };
         let executor = row.executor_id.clone().filter(|_| row.is_executor());
         let executor = executor.map(|id| (row.uid.clone(), (uid.clone(), id)));
-        tasks.rows.insert(row);
+        Arc::make_mut(&mut tasks.rows).insert(row);
         tasks.changed.insert(name);
         state.executors.extend(executor);
         self.framework_changed(&mut state, &uid);
@@ -233,7 +223,7 @@ impl Rows {
         let mut state = self.lock();
         let Some(uid) = state.owners.remove(name) else { return };
         if let Some(tasks) = state.tasks.get_mut(&uid) {
-            let removed = tasks.rows.remove(name);
+            let removed = Arc::make_mut(&mut tasks.rows).remove(name);
             tasks.written.remove(name);
             tasks.changed.insert(name.to_owned());
             if let Some(row) = removed {
@@ -251,7 +241,7 @@ impl Rows {
         let name = agent.name_any();
         let row = Arc::new(AgentRow::new(agent));
         let mut state = self.lock();
-        let before = state.agents.0.insert(name.clone(), Arc::clone(&row));
+        let before = state.agents.insert(name.clone(), Arc::clone(&row));
         if before != Some(row) {
             self.agent_changed(&mut state, &name);
         }
@@ -259,7 +249,7 @@ impl Rows {
 
     pub(super) fn remove_agent(&self, name: &str) {
         let mut state = self.lock();
-        if state.agents.0.remove(name).is_some() {
+        if state.agents.remove(name).is_some() {
             self.agent_changed(&mut state, name);
         }
     }
