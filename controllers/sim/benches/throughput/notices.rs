@@ -3,7 +3,7 @@
 //! Everything in this process, without the wire. All agents are full, all seats want more. A task's
 //! end is reported as its agent would; the time is from that report to the notice of the seat whose
 //! turn it is, the durable write included, which is also given for itself. Then the room is used
-//! again, and the next task ends.
+//! again, by whoever is offered some of it, and when all is quiet the next task ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, Client};
 use meseta_api_server::{ApiServer, Options};
 use meseta_crds::task::{MesosTask, TaskOwner};
-use meseta_crds::{Framework, Task};
+use meseta_crds::{Framework, Quantity, Task};
 use meseta_pki::{ADMIN_GROUP, CONTROL_PLANE_GROUP};
 use meseta_runtime::{Controllers, Leadership, LiveOffer, Market, Notice, Seat};
 use meseta_serve::Identity;
@@ -24,10 +24,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::server::open;
 
-/// Agents, each full with one task.
+/// Agents, each full.
 const AGENTS: u32 = 100;
 /// Tasks that end, one after the other.
-const SAMPLES: usize = 500;
+const SAMPLES: usize = 300;
+/// When nobody was told of anything for so long, nothing is left to be offered.
+const QUIET: Duration = Duration::from_millis(20);
 /// Longest wait for anything.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// How long what is not used is refused.
@@ -86,8 +88,10 @@ struct Bench {
     /// Name and uid of the framework of each seat.
     seats: Vec<(String, String)>,
     told: mpsc::Receiver<(usize, Notice, Instant)>,
-    /// The task on each agent.
-    running: BTreeMap<String, String>,
+    /// The tasks on each agent, with their cpus in thousandths.
+    running: BTreeMap<String, BTreeSet<(i64, String)>>,
+    /// Agents whose tasks end next.
+    turns: std::collections::VecDeque<String>,
     last: usize,
 }
 
@@ -128,24 +132,41 @@ impl Bench {
             seats.push((name, uid));
         }
         let tasks = Api::namespaced(client, "default");
-        let mut bench = Self { tasks, market, seats, told, running: BTreeMap::new(), last: 0 };
-        while bench.running.len() < usize::try_from(AGENTS)? {
-            let (seat, offers, _) = bench.offers().await?;
-            for offer in offers {
-                bench.fill(seat, offer).await?;
-            }
-        }
+        let config = Config::new(AGENTS);
+        let turns = (0..AGENTS).map(|number| config.name(number)).collect();
+        let running = BTreeMap::new();
+        let mut bench = Self { tasks, market, seats, told, running, turns, last: 0 };
+        bench.offered().await?;
+        bench.settle().await?;
         Ok(bench)
     }
 
-    async fn offers(&mut self) -> Result<(usize, Vec<LiveOffer>, Instant)> {
+    /// Waits until somebody is offered something, and uses it; returns when that was.
+    async fn offered(&mut self) -> Result<Instant> {
         loop {
             let told = tokio::time::timeout(DEADLINE, self.told.recv()).await;
-            match told.map_err(|_| anyhow!("nobody is told"))?.context("the term has ended")? {
-                (seat, Notice::Offered(offers), at) => return Ok((seat, offers, at)),
-                (_, Notice::Rescinded(_), _) => {}
+            let told = told.map_err(|_| anyhow!("nobody is told"))?;
+            let (seat, notice, at) = told.context("the term has ended")?;
+            if let Notice::Offered(offers) = notice {
+                for offer in offers {
+                    self.fill(seat, offer).await?;
+                }
+                return Ok(at);
             }
         }
+    }
+
+    /// Uses what is offered until nothing more is.
+    async fn settle(&mut self) -> Result<()> {
+        while let Ok(told) = tokio::time::timeout(QUIET, self.told.recv()).await {
+            let (seat, notice, _) = told.context("the term has ended")?;
+            if let Notice::Offered(offers) = notice {
+                for offer in offers {
+                    self.fill(seat, offer).await?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Launches a task as large as the offer.
@@ -170,23 +191,25 @@ impl Bench {
         for result in self.market.launch(taken, vec![task], FILTER).await? {
             result?;
         }
-        self.running.insert(offer.agent, name);
+        let cpus = offer.resources.get("cpu").map_or(Ok(0), Quantity::millis)?;
+        self.running.entry(offer.agent).or_default().insert((cpus, name));
         Ok(())
     }
 
-    /// Ends a task; returns how long it took until a seat was told, and until that was stored.
+    /// Ends the largest task of an agent; returns how long it took until a seat was told, and until
+    /// the end was stored.
     async fn sample(&mut self) -> Result<(Duration, Duration)> {
-        let (_, name) = self.running.pop_first().context("all agents are full")?;
+        let agent = self.turns.pop_front().context("there are agents")?;
+        let here = self.running.get_mut(&agent).context("all agents are full")?;
+        let (_, name) = here.pop_last().context("a full agent has a task")?;
+        self.turns.push_back(agent);
         let patch = json!({"status": {"state": "Finished", "reason": "Completed"}});
         let begin = Instant::now();
         let parameters = PatchParams::default();
         self.tasks.patch_status(&name, &parameters, &Patch::Merge(&patch)).await?;
         let written = begin.elapsed();
-        let (seat, offers, at) = self.offers().await?;
-        let told = at.duration_since(begin);
-        for offer in offers {
-            self.fill(seat, offer).await?;
-        }
+        let told = self.offered().await?.duration_since(begin);
+        self.settle().await?;
         Ok((told, written))
     }
 }
