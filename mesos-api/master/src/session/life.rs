@@ -57,9 +57,12 @@ impl Session {
             if state.subscribing {
                 return None;
             }
-            let since = *state
-                .since
-                .get_or_insert_with(|| lifecycle::disconnected_since(&record, self.office.began));
+            let since = *state.since.get_or_insert_with(|| {
+                // One that was stored in this term and never subscribed is gone since then.
+                let created = record.metadata.creation_timestamp.as_ref();
+                let created = created.map_or(0, |time| time.0.as_millisecond());
+                lifecycle::disconnected_since(&record, self.office.began).max(created)
+            });
             (state.live.is_some(), since)
         };
         let mut next = None;

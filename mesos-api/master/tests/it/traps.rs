@@ -105,6 +105,23 @@ async fn the_stream_id_is_a_uuid_and_the_header_names_may_be_of_any_case() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chunked_body_with_nulls_and_numbers_as_text_subscribes_as_the_npm_client_does() {
+    let (_cluster, plane, _agents) = Cluster::with_agent(1).await;
+    let body = r#"{"type":"SUBSCRIBE","framework_id":null,"subscribe":{"framework_info":{"user":"u",
+        "name":"n","id":null,"failover_timeout":"60","checkpoint":"true","role":null,"labels":null},
+        "force":true}}"#;
+    let length = body.len();
+    let text = format!(
+        "POST /api/v1/scheduler HTTP/1.1\r\nHost: m\r\nContent-Type: application/json\r\n\
+         Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"
+    );
+    let mut socket = TcpStream::connect(plane.address).await.unwrap();
+    socket.write_all(text.as_bytes()).await.unwrap();
+    let read = read_until(&mut socket, |read| read.contains("HEARTBEAT")).await;
+    assert!(read.contains(r#""type":"SUBSCRIBED""#), "{read}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_of_two_accept_headers_counts() {
     let (_cluster, plane, _agents) = Cluster::with_agent(1).await;
     let body = Encoding::Json.encode(&subscription(info("f")));
