@@ -4,17 +4,16 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use meseta_e2e::http_scheduler::{Event, HttpScheduler, cpus};
+use meseta_e2e::http_scheduler::{Event, HttpScheduler, cpu_millis};
 use meseta_e2e::scalar;
 use serde_json::{Value, json};
 
 use crate::EVENT_TIMEOUT;
-use crate::figures::number;
 
 /// Events that wait here; the rest waits in the socket.
 const MAX_EVENTS: usize = 1024;
-/// What each task needs.
-const CPUS: f64 = 0.1;
+/// Thousandths of cores that each task needs.
+const CPU_MILLIS: u32 = 100;
 
 /// A scheduler with one framework.
 pub(crate) struct Launches {
@@ -73,7 +72,8 @@ impl Launches {
 
     /// Everything that is offered, once it is enough for so many tasks.
     fn offers(&mut self, tasks: usize) -> Result<Vec<Value>> {
-        while cpus(&self.offers) < CPUS * number(tasks) {
+        let needed = u64::from(CPU_MILLIS) * u64::try_from(tasks)?;
+        while cpu_millis(&self.offers) < needed {
             self.next()?;
         }
         Ok(std::mem::take(&mut self.offers))
@@ -81,7 +81,7 @@ impl Launches {
 
     /// Takes in the next event; returns task, state and time of an update, acknowledged.
     fn next(&mut self) -> Result<Option<(String, String, Instant)>> {
-        let event = self.told.recv_timeout(EVENT_TIMEOUT).context("nothing more was told")?;
+        let event = self.event()?;
         match event.kind() {
             "OFFERS" => {
                 let offers = event.body["offers"]["offers"].as_array().context("no offers")?;
@@ -100,10 +100,21 @@ impl Launches {
                 ensure!(good, "{status}");
                 return Ok(Some((task.to_owned(), state.to_owned(), event.at)));
             }
-            "HEARTBEAT" => {}
             _ => bail!("{}", event.body),
         }
         Ok(None)
+    }
+
+    /// The next event that says something.
+    fn event(&self) -> Result<Event> {
+        let deadline = Instant::now() + EVENT_TIMEOUT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let event = self.told.recv_timeout(left).context("nothing more was told")?;
+            if event.kind() != "HEARTBEAT" {
+                return Ok(event);
+            }
+        }
     }
 }
 
@@ -113,6 +124,6 @@ fn task(offers: &[Value], id: &str) -> Value {
     json!({
         "task_id": {"value": id}, "name": id, "agent_id": agent,
         "command": {"shell": false, "value": "/bin/true", "arguments": ["/bin/true"]},
-        "resources": [scalar("cpus", CPUS), scalar("mem", 64.0)],
+        "resources": [scalar("cpus", f64::from(CPU_MILLIS) / 1000.0), scalar("mem", 64.0)],
     })
 }

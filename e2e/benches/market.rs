@@ -12,11 +12,10 @@ use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::api::{DynamicObject, Patch, PatchParams, WatchEvent, WatchParams};
 use kube::{Api, Client, ResourceExt as _};
-use meseta_e2e::http_scheduler::{Event, HttpScheduler, cpus};
+use meseta_e2e::http_scheduler::{Event, HttpScheduler, cpu_millis};
 use meseta_e2e::scalar;
 use serde_json::{Value, json};
 
-use crate::figures::number;
 use crate::{Turn, records};
 
 /// Events that wait here; the rest waits in the sockets.
@@ -65,23 +64,25 @@ impl Market {
         Ok(Self { told, schedulers, tasks, watch, running: VecDeque::new(), count: 0 })
     }
 
-    /// Accepts offers until so many agents of so many cores are full.
-    pub(crate) async fn fill(&mut self, agents: usize, each: f64) -> Result<()> {
-        let mut filled = 0.0;
-        while filled < number(agents) * each {
-            let (seat, event) = self.next()?;
+    /// Accepts offers until so many thousandths of cores are used.
+    pub(crate) async fn fill(&mut self, capacity: u64) -> Result<()> {
+        let mut filled = 0;
+        while filled < capacity {
+            let next = self.next().with_context(|| format!("{filled} of {capacity} are used"));
+            let (seat, event) = next?;
             if event.kind() == "OFFERS" {
-                filled += cpus(offers_of(&event)?);
+                filled += cpu_millis(offers_of(&event)?);
                 self.accept(seat, &event).await?;
             }
         }
         Ok(())
     }
 
-    /// Waits until so many agents of so many cores are offered; there is one scheduler.
-    pub(crate) fn offers(&mut self, agents: usize, each: f64) -> Result<Vec<Vec<Value>>> {
+    /// Waits until so many thousandths of cores are offered to the only scheduler; gives the offers
+    /// of each agent.
+    pub(crate) fn offers(&mut self, capacity: u64) -> Result<Vec<Vec<Value>>> {
         let mut offers: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        while cpus(offers.values().flatten()) < number(agents) * each {
+        while cpu_millis(offers.values().flatten()) < capacity {
             let (_, event) = self.next()?;
             if event.kind() == "OFFERS" {
                 for offer in offers_of(&event)? {
@@ -126,8 +127,7 @@ impl Market {
                 }
                 // Room that an earlier turn left.
                 "OFFERS" => self.accept(seat, &event).await?,
-                "UPDATE" => update = Some((seat, event)),
-                _ => {}
+                _ => update = Some((seat, event)),
             }
         }
         let ((seat, offers), (owner, update)) = offers.zip(update).context("waited for both")?;
@@ -166,12 +166,17 @@ impl Market {
         }
     }
 
-    /// The next event that is not a fault.
+    /// The next OFFERS or UPDATE.
     fn next(&mut self) -> Result<(usize, Event)> {
-        let (seat, event) = self.told.recv_timeout(EVENT_TIMEOUT).context("nobody is told")?;
-        match event.kind() {
-            "OFFERS" | "UPDATE" | "HEARTBEAT" => Ok((seat, event)),
-            _ => bail!("{}", event.body),
+        let deadline = Instant::now() + EVENT_TIMEOUT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let (seat, event) = self.told.recv_timeout(left).context("nobody is told")?;
+            match event.kind() {
+                "OFFERS" | "UPDATE" => return Ok((seat, event)),
+                "HEARTBEAT" => {}
+                _ => bail!("{}", event.body),
+            }
         }
     }
 

@@ -41,7 +41,9 @@ use crate::market::Market;
 /// Simulated agents.
 const AGENTS: usize = 100;
 /// Cores of each.
-const CPUS: f64 = 8.0;
+const CPUS: u64 = 8;
+/// Thousandths of cores of all.
+const CAPACITY: u64 = CPUS * 1000 * AGENTS as u64;
 /// Schedulers that are subscribed at the same time.
 const SCHEDULERS: [usize; 3] = [1, 10, 100];
 /// The stores.
@@ -91,7 +93,7 @@ pub(crate) struct Turn {
 async fn free_to_offers(store: StoreKind, schedulers: usize, turns: usize) -> Result<String> {
     let cluster = Layout::new(store).start()?;
     let (mut market, _fleet) = market(&cluster, schedulers).await?;
-    market.fill(AGENTS, CPUS).await?;
+    market.fill(CAPACITY).await?;
     let pid = cluster.control_planes()[0].pid()?;
     let before = cpu_seconds(pid)?;
     let (mut told, mut written, mut after) = (Vec::new(), Vec::new(), Vec::new());
@@ -114,7 +116,7 @@ async fn free_to_offers(store: StoreKind, schedulers: usize, turns: usize) -> Re
 async fn accept_to_stored(store: StoreKind, each: usize) -> Result<String> {
     let cluster = Layout::new(store).start()?;
     let (mut market, _fleet) = market(&cluster, 1).await?;
-    let offers = market.offers(AGENTS, CPUS)?;
+    let offers = market.offers(CAPACITY)?;
     let pid = cluster.control_planes()[0].pid()?;
     let before = cpu_seconds(pid)?;
     let begin = Instant::now();

@@ -167,12 +167,15 @@ impl Drop for HttpScheduler {
     }
 }
 
-/// How many cores some offers hold together.
+/// Thousandths of cores that some offers hold together.
 #[must_use]
-pub fn cpus<'a>(offers: impl IntoIterator<Item = &'a Value>) -> f64 {
+pub fn cpu_millis<'a>(offers: impl IntoIterator<Item = &'a Value>) -> u64 {
     let resources = offers.into_iter().filter_map(|offer| offer["resources"].as_array()).flatten();
     let cpus = resources.filter(|resource| resource["name"] == "cpus");
-    cpus.filter_map(|resource| resource["scalar"]["value"].as_f64()).sum()
+    let cores = cpus.filter_map(|resource| resource["scalar"]["value"].as_f64());
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "Mesos rounds so")]
+    let millis = |cores: f64| (cores * 1000.0).round() as u64;
+    cores.map(millis).sum()
 }
 
 /// A connection that is kept between requests.
