@@ -1,10 +1,14 @@
 //! ACCEPT: offers are taken, records stored, and what was not launched is told.
 
+use std::time::Duration;
+
 use kube::ResourceExt as _;
+use meseta_mesos_wire::v1::TaskInfo;
 use meseta_mesos_wire::v1::offer::Operation;
 use meseta_mesos_wire::v1::scheduler::call;
 use meseta_mesos_wire::v1::task_status::Reason;
 use meseta_runtime::{LaunchError, Taken};
+use tokio::time::Instant;
 
 use super::{Record, Session, events};
 use crate::core::accept::{self, Plan, Refusal};
@@ -16,6 +20,12 @@ use crate::sync::now;
 /// Planning more tasks than these takes so long that others are not kept waiting for the rows; a
 /// copy of them is dearer than a short wait.
 const MANY_TASKS: usize = 64;
+
+/// How long a launch waits until the ids of tasks whose end was acknowledged are free: as long as a
+/// write may take.
+const FREEING: Duration = Duration::from_secs(3);
+/// Pause between two looks whether they are.
+const FREEING_LOOK: Duration = Duration::from_millis(2);
 
 impl Session {
     /// Carries out an ACCEPT.
@@ -42,8 +52,9 @@ impl Session {
         record: &Record,
         taken: Taken,
         operations: &[Operation],
-        filter: std::time::Duration,
+        filter: Duration,
     ) {
+        self.await_free_ids(record, operations).await;
         let (gateway, rows) = (&self.office.gateway, &self.office.rows);
         let launcher = Launcher {
             namespace: &gateway.namespace,
@@ -56,7 +67,7 @@ impl Session {
         let place = Place { agent: &taken.agent, role: &taken.role };
         let plan =
             |rows: &Rows| accept::plan(launcher, place, &taken.resources, rows, operations, now());
-        let mut plan = if launches(operations) > MANY_TASKS {
+        let mut plan = if operations.iter().flat_map(tasks).nth(MANY_TASKS).is_some() {
             plan(&rows.snapshot(&record.uid))
         } else {
             rows.with_tasks(&record.uid, plan)
@@ -90,6 +101,28 @@ impl Session {
         }
     }
 
+    /// Waits for records that are about to be let go of, where their task ids are used again. To the
+    /// scheduler an id is free once it has acknowledged the task's end.
+    async fn await_free_ids(&self, record: &Record, operations: &[Operation]) {
+        let begun = Instant::now();
+        for task in operations.iter().flat_map(tasks) {
+            let id = &task.task_id.value;
+            while self.is_being_freed(record, id) && begun.elapsed() < FREEING {
+                tokio::time::sleep(FREEING_LOOK).await;
+            }
+        }
+    }
+
+    fn is_being_freed(&self, record: &Record, id: &str) -> bool {
+        let row = self.office.rows.with_tasks(&record.uid, |rows| {
+            rows.task(id).filter(|row| row.held_by_scheduler && row.state.is_terminal()).cloned()
+        });
+        let Some(row) = row else { return false };
+        let mut state = self.lock();
+        let (last, next) = state.delivery(&row).around(&row);
+        last.is_some() && next.is_none()
+    }
+
     fn tell(&self, plan: Plan) {
         for status in plan.told {
             self.send(&events::update(status));
@@ -100,14 +133,11 @@ impl Session {
     }
 }
 
-/// How many tasks operations launch.
-fn launches(operations: &[Operation]) -> usize {
-    let tasks = |operation: &Operation| {
-        let single = operation.launch.as_ref().map_or(0, |launch| launch.task_infos.len());
-        let group = operation.launch_group.as_ref();
-        single + group.map_or(0, |launch| launch.task_group.tasks.len())
-    };
-    operations.iter().map(tasks).sum()
+/// The tasks that an operation launches.
+fn tasks(operation: &Operation) -> impl Iterator<Item = &TaskInfo> {
+    let single = operation.launch.iter().flat_map(|launch| &launch.task_infos);
+    let group = operation.launch_group.iter().flat_map(|launch| &launch.task_group.tasks);
+    single.chain(group)
 }
 
 /// Mesos' reason for a task whose record was not stored.

@@ -1,5 +1,5 @@
-//! Passes over what has changed: updates of tasks on their way to the scheduler, ends of executors,
-//! and the framework's own life.
+//! Passes over what has changed: updates of tasks on their way to the scheduler, and ends of
+//! executors.
 //!
 //! ```text
 //!  changed rows ─┐                       ┌─► send (stream)
@@ -100,6 +100,12 @@ impl Agenda {
         let name = self.waiting.pop_front()?;
         self.is_waiting.remove(&name);
         Some(name)
+    }
+
+    /// Forgets an executor whose record says all by itself again.
+    fn let_go(&mut self, uid: &str) {
+        self.letting_go.remove(uid);
+        self.ends_told.remove(uid);
     }
 
     fn next(&self) -> Option<i64> {
@@ -238,11 +244,11 @@ impl Session {
         let name = &write.row.name;
         match result {
             Ok(task) => {
-                agenda.letting_go.remove(&write.row.uid);
                 self.office.wrote(&task);
+                agenda.let_go(&write.row.uid);
             }
             // The watch tells, and what it tells is looked at.
-            Err(WriteError::NotFound) => drop(agenda.letting_go.remove(&write.row.uid)),
+            Err(WriteError::NotFound) => agenda.let_go(&write.row.uid),
             Err(error) => {
                 tracing::debug!(
                     error = &error as &dyn std::error::Error,
