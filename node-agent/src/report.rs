@@ -133,7 +133,12 @@ impl View {
             && (status.observed_generation == task.metadata.generation || is_ending(task))
             && self.updates.as_ref().is_none_or(|updates| {
                 let written = status.mesos.clone().unwrap_or_default();
-                *updates == updates::unacknowledged(written)
+                // What has the same uuid is the same, though a number in it may have been rounded on
+                // its way through the records.
+                let uuids = |updates: &[MesosUpdate]| -> Vec<String> {
+                    updates.iter().map(|update| update.uuid.clone()).collect()
+                };
+                uuids(updates) == uuids(&updates::unacknowledged(written))
             })
     }
 

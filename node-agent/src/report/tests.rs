@@ -86,6 +86,28 @@ fn what_was_written_need_not_be_written_again() {
 }
 
 #[test]
+fn an_update_is_known_by_its_uuid() {
+    let update = |uuid: &str, timestamp: f64| MesosUpdate {
+        uuid: uuid.to_owned(),
+        status: json!({"timestamp": timestamp}),
+    };
+    let told = |updates: Vec<MesosUpdate>| View {
+        updates: Some(updates),
+        ..view(TaskState::Running, None)
+    };
+    let after = written(&task("7"), &told(vec![update("a", 0.1), update("b", 0.2)]));
+    // As after a number that no decimal fraction hits.
+    let rounded = told(vec![update("a", 0.1 + f64::EPSILON), update("b", 0.2)]);
+    assert!(rounded.is_in(&after));
+    assert!(!told(vec![update("b", 0.2)]).is_in(&after));
+    assert!(!told(vec![update("a", 0.1), update("b", 0.2), update("c", 0.3)]).is_in(&after));
+    let mut acknowledged = after;
+    let mesos = acknowledged.status.as_mut().unwrap().mesos.as_mut().unwrap();
+    mesos.acknowledged = Some("a".to_owned());
+    assert!(told(vec![update("b", 0.2)]).is_in(&acknowledged));
+}
+
+#[test]
 fn a_good_end_is_ready_and_not_stalled() {
     let after = written(&task("7"), &view(TaskState::Finished, Some(reason::COMPLETED)));
     assert_eq!(

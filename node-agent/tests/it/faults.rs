@@ -138,6 +138,7 @@ async fn run_mesos(wanted: usize, fault: Fault) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fault_at_any_write_tells_a_scheduler_each_state_once() {
     let most = run_mesos(usize::MAX, Fault::Refused).await;
+    assert!(most <= 18, "registration, three writes a task, and a conflict or two: {most}");
     let mut met = 0;
     for fault in [Fault::Refused, Fault::AnswerLost, Fault::Killed] {
         for wanted in 3..=most {
