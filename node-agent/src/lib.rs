@@ -12,6 +12,10 @@
 //!                                     meseta-shim ──► container      (outlive the agent)
 //! ```
 //!
+//! Tasks of Mesos frameworks are tasks like others, whose schedulers are told of them in their
+//! records. An executor is a container that comes back to the agent (`meseta-mesos-agent`) for the
+//! tasks inside it, which have an owner and no container: `mesos`.
+//!
 //! It never calls libcontainer itself: each container has a shim, a process of its own that the
 //! agent finds again through its directory. What the agent must know after its own death is on the
 //! disk before it acts (`checkpoint`, `directory`); what the records must know is derived from
@@ -22,6 +26,8 @@
 //! - Absence never kills: a missing record, a silent API server, an unreadable file end no container.
 //! - Nothing of a task is left when its record is free of the agent's finalizer, except its sandbox,
 //!   which goes with the record.
+//! - A scheduler is told of each state once and in order; what an executor says is on the disk before
+//!   it hears that it was taken.
 //! - Whatever a workload or an image can influence on the host goes through `beneath`.
 
 mod agent;
