@@ -1,42 +1,53 @@
-//! Decides which waiting task goes to which agent, and when.
+//! Decides which waiting task goes to which agent, what is offered to external schedulers, and when.
 //!
 //! Pure and incremental: it is told what has changed, row by row, and [`Allocator::decide`] looks
-//! only at what a change may have made possible. Equal rows give equal decisions, in whatever order
-//! they were told.
+//! only at what a change may have made possible. Equal rows give equal placements, in whatever order
+//! they were told; with offers, which are no rows, equal histories give equal decisions.
 //!
 //! ```text
 //!  rows ──► fair_share ──► limits ──► filter ──► score ──► assign
 //!           whose turn     of the     agents     the       assumed until
 //!           it is          roles      that fit   emptiest  confirmed or forgotten
+//!               │
+//!               └────────► limits ──► refusals ──► shelves ──► portion
+//!                          of the     what it does about the   live until accepted,
+//!                          roles      not want     emptiest    declined or taken back
 //! ```
 //!
 //! - **Order** (`fair_share`): dominant resource fairness over the tree of roles, with weights
-//!   among siblings and limits at every level; within a role the higher priority first, then
-//!   fairness over frameworks; within a framework priority, age, name. Tasks that were applied alone
-//!   count as one framework per namespace and role. A task that cannot be placed does not hold up
-//!   those behind it.
+//!   among siblings, guarantees and limits at every level; within a role the higher priority first,
+//!   then fairness over frameworks; within a framework priority, age, name. Tasks that were applied
+//!   alone count as one framework per namespace and role. A task that cannot be placed does not hold
+//!   up those behind it.
 //! - **Place** (`agents`): the emptiest agent that fits. Tasks of one framework that name a shared
 //!   volume all go where the first went (`volumes`).
+//! - **Offer** (`offering`, `market`): a *seat*, a scheduler in one of its roles, stands in the order
+//!   beside the waiting tasks of its framework as long as it wants offers and there is an agent it
+//!   can be offered something of. Its turn comes by the same shares; what it is offered counts as
+//!   held and is nobody else's. A portion is about what the seat is entitled to; alone it gets all.
 //! - **Cost**: a cycle without news costs nothing, a new task the logarithm of what there is. Equal
 //!   tasks are searched for once (`shapes`); when nothing fits, only agents that grow are looked at.
+//!   A declined offer costs one bit for each seat that sleeps, and no look at any other agent.
 //!
 //! A decision is *assumed* when it is made: it holds its room at once. The caller writes it and says
 //! [`confirm`](Allocator::confirm) or [`forget`](Allocator::forget); until then the task is not
-//! decided again, whatever is told about it.
+//! decided again, whatever is told about it. Tasks for which offers are accepted are assumed too.
 //!
 //! ```text
-//!                decide               confirm, or the row has an agent        terminal
+//!               decide               confirm, or the row has an agent        terminal
 //!   waiting ──────────────► assumed ───────────────────────────────► held ──────────► (ended)
-//!      ▲                       │
-//!      └───────────────────────┘ forget
+//!      ▲                     │  ▲                          ▲
+//!      └─────────────────────┘  │ accept                   │ (the rest is free)
+//!             forget            │                          │
+//!                decide       live ─────────────────────► free
+//!   free room ──────────────►     decline, time, rescind
 //! ```
 //!
-//! **Invariant:** the needs of assumed and held tasks on an agent exceed its capacity only where
-//! somebody else placed them or the agent has shrunk; then nothing more is placed there.
+//! **Invariant:** the needs of assumed and held tasks and of live offers on an agent exceed its
+//! capacity only where somebody else placed them or the agent has shrunk; then nothing more is placed
+//! or offered there, and what is offered is taken back.
 //!
-//! Offers to external schedulers will be made from the same state: such a framework stands in the
-//! tree among the others as long as it wants offers, its turn comes by the same shares, what it is
-//! offered is assumed as a placement is, and its accept or decline confirms or forgets.
+//! **Invariant:** no two live offers overlap; one is of one agent and for one seat.
 
 mod agents;
 mod amounts;

@@ -5,7 +5,7 @@
 //!   until an agent grows, a filter ends, or it is revived.
 //! - **How much** (`portion`): all that is free there, as far as the limits of its roles allow; but
 //!   while others want something about its entitlement. When that is no more than it has just refused
-//!   of the agent it is offered more. A rest that is of no use to anybody is offered with it.
+//!   of the agent it is offered more. A rest that is too small for anybody is offered with it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -40,6 +40,10 @@ impl Allocator {
     /// Makes the offer whose turn it is, if there is one.
     pub(super) fn make_offer(&mut self, id: SeatId) {
         let seat = self.seats.get(id);
+        if self.agents.shelves().next(self.refusals.barred(id), seat.next_agent).is_none() {
+            self.set_stance(id, Stance::Closed(None));
+            return;
+        }
         let allowance = self.tree.allowance(seat.node);
         let exhausted = |resource, least| {
             let (left, role) = allowance.of(resource).filter(|_| seat.needs(resource))?;
@@ -49,7 +53,7 @@ impl Allocator {
             self.set_stance(id, Stance::Parked(role));
             return;
         }
-        let entitlement = self.tree.entitlement(seat.node, self.agents.spare());
+        let entitlement = self.tree.entitlement(seat.node, &seat.task(), self.agents.spare());
         // Agents that only a limit keeps from being offered; they are passed over meanwhile.
         let mut limited = Vec::new();
         let found = loop {
@@ -110,10 +114,14 @@ impl Allocator {
         while let Some(refused) = self.refusals.covering(id, agent_id, &amounts) {
             amounts = portion.larger(refused, &step);
         }
-        let mut rest = agent.free.clone();
+        let mut rest = allowed.clone();
         rest.subtract(&amounts);
-        let divisible = is_useful(seat, agent, &amounts) && is_useful(seat, agent, &rest);
-        Ok(if divisible { amounts } else { allowed })
+        for (resource, least) in [(CPU, LEAST_CPU), (MEMORY, LEAST_MEMORY)] {
+            if rest.get(resource) < least {
+                amounts.set(resource, allowed.get(resource));
+            }
+        }
+        Ok(if is_useful(seat, agent, &amounts) { amounts } else { allowed })
     }
 
     /// Offers so much; what is offered of an agent to a seat in one cycle is one offer.

@@ -1,8 +1,9 @@
 //! How much a seat is offered at once while others want something too: about its entitlement.
 //!
-//! - It is a whole number of tasks, all resources in proportion, so that no parts of tasks lie about
-//!   that nobody can use: of the size of the largest that the scheduler has launched, or of a usual
-//!   one as long as nothing is known.
+//! - It is a whole number of tasks of the size of the largest that the scheduler has launched, so that
+//!   no parts of tasks lie about that nobody can use, and nobody takes the memory along that belongs
+//!   to the cpus of others. What is not known to be needed is in proportion to that; so is all as
+//!   long as nothing is known, and a usual task is assumed.
 //! - It is at least one task; if nothing is known, something small.
 //! - What has just been refused is followed by more, step by step, so a scheduler whose tasks are
 //!   larger than its entitlement gets its turn too, and none gets more than a task too much.
@@ -24,6 +25,14 @@ pub(super) struct Portion<'a> {
     pub(super) resources: &'a Resources,
 }
 
+/// Whole tasks.
+struct Tasks {
+    count: i128,
+    /// So much of what it has the least of, out of all of that.
+    part: i128,
+    of: i128,
+}
+
 impl Portion<'_> {
     /// The entitlement as it is offered; all that is allowed if there is none. It may be more than is
     /// allowed.
@@ -39,19 +48,19 @@ impl Portion<'_> {
         let tasks = self.whole_tasks(&fair);
         let mut step = Amounts::default();
         for (resource, _) in self.allowed.iter() {
-            let amount = match tasks {
-                Some((part, of)) => fair.get(resource).saturating_mul(part) / of,
-                None => fair.get(resource),
+            let (fair, unit) = (fair.get(resource), self.seat.unit.get(resource));
+            let amount = match &tasks {
+                Some(tasks) if self.seat.is_known() && unit > 0 => unit.saturating_mul(tasks.count),
+                Some(tasks) => self.in_grains(resource, fair.saturating_mul(tasks.part) / tasks.of),
+                None => self.in_grains(resource, fair),
             };
-            let amount = self.in_grains(resource, amount);
-            step.set(resource, amount.max(self.seat.unit.get(resource)));
+            step.set(resource, amount.max(unit));
         }
         step
     }
 
-    /// The part of the amounts that is a whole number of tasks: so much of so much. Nothing if it is
-    /// less than one.
-    fn whole_tasks(&self, fair: &Amounts) -> Option<(i128, i128)> {
+    /// As many tasks as the amounts are enough for; nothing if that is not one.
+    fn whole_tasks(&self, fair: &Amounts) -> Option<Tasks> {
         let task = self.seat.task();
         let scarce = task.iter().filter(|(resource, _)| self.allowed.get(*resource) > 0);
         // Fewest tasks: compared as fractions, crosswise.
@@ -60,7 +69,8 @@ impl Portion<'_> {
             if here < fair.get(least.0).saturating_mul(other.1) { other } else { least }
         })?;
         let amount = fair.get(resource);
-        (amount >= task).then(|| (amount - amount % task, amount))
+        let count = amount / task;
+        (count > 0).then(|| Tasks { count, part: count * task, of: amount })
     }
 
     fn in_grains(&self, resource: ResourceId, amount: i128) -> i128 {

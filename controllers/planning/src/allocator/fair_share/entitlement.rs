@@ -16,7 +16,7 @@
 //! It is computed with dominant shares, so it is exact as long as all run short of one resource, and
 //! otherwise leaves something for another turn.
 
-use super::{Amounts, Node, NodeId, Stand, Tree, WEIGHT_SCALE, WHOLE, dominant_share};
+use super::{Amounts, Node, NodeId, Stand, Tree, WEIGHT_SCALE, WHOLE};
 use crate::allocator::amounts::ResourceId;
 
 /// What one turn may give.
@@ -44,14 +44,16 @@ impl Entitlement {
 }
 
 impl Tree {
-    /// What a framework that stands may be given in one turn, if so much is free.
+    /// What a framework that stands, with tasks like this, may be given in one turn if so much is
+    /// free. What counts is the resource that its tasks run out of first.
     pub(in crate::allocator) fn entitlement(
         &self,
         framework: NodeId,
+        task: &Amounts,
         free: &Amounts,
     ) -> Entitlement {
         let path: Vec<NodeId> = self.path_up(framework).collect();
-        let mut raise = dominant_share(free, &self.total);
+        let mut raise = scarcest_share(task, free, &self.total);
         let mut alone = true;
         let mut guaranteed = Amounts::default();
         for node in path.into_iter().rev().map(|id| self.get(id)) {
@@ -91,6 +93,16 @@ impl Tree {
         };
         (level.saturating_mul(own.weight) / WEIGHT_SCALE).saturating_sub(own.share)
     }
+}
+
+/// The least of the shares of what a task needs, in parts of [`WHOLE`].
+fn scarcest_share(task: &Amounts, free: &Amounts, total: &Amounts) -> u128 {
+    let share = |(id, _): (ResourceId, i128)| {
+        let total = u128::try_from(total.get(id)).unwrap_or_default();
+        let free = u128::try_from(free.get(id)).unwrap_or_default();
+        free.saturating_mul(WHOLE).checked_div(total)
+    };
+    task.iter().filter_map(share).min().unwrap_or_default()
 }
 
 /// The weighted share that the water reaches; those that stand come from the highest down, with the

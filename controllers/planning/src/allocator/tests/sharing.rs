@@ -232,6 +232,35 @@ fn small_agents_are_shared_by_schedulers_of_which_nothing_is_known() {
     assert_eq!(held, [8, 8, 16]);
 }
 
+/// Agents come one after the other, with more memory for each cpu than the tasks need, or less.
+#[test]
+fn what_is_plentiful_does_not_count() {
+    for (cpu, memory) in [("1600m", "1Gi"), ("1600m", "4Gi"), ("16", "512Mi"), ("1600m", "512Mi")] {
+        let claimant = |role: &str, weight| {
+            let role = role.to_owned();
+            Claimant { role, weight, sizes: vec![1], started: 0, held: 0 }
+        };
+        let claimants = vec![claimant("sets", 1), claimant("light", 1), claimant("heavy", 2)];
+        let mut cluster = Cluster::new(&[16, 16], claimants, (100, 32));
+        let agent = |number: usize, schedulable| AgentRow {
+            name: format!("agent-{number}"),
+            capacity: amounts(&format!("cpu={cpu} memory={memory}")),
+            attributes: BTreeMap::new(),
+            schedulable,
+        };
+        cluster.allocator.upsert_agent(agent(0, false));
+        cluster.allocator.upsert_agent(agent(1, false));
+        for number in 0..2 {
+            cluster.allocator.upsert_agent(agent(number, true));
+            cluster.settle();
+            let held: Vec<i64> = cluster.claimants.iter().map(|claimant| claimant.held).collect();
+            let expected = [[4, 4, 8], [8, 8, 16]][number];
+            let near = held.iter().zip(expected).all(|(held, share)| (held - share).abs() <= 1);
+            assert!(near, "{cpu} {memory}: {held:?} {expected:?}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

@@ -10,6 +10,8 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints figures")]
 #![expect(clippy::cast_precision_loss, reason = "figures are for people")]
 
+mod offers;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -50,6 +52,7 @@ fn main() {
     if let Some(largest) = measured.last() {
         println!("{:44} {:43} bytes", "memory of a task that is placed", largest.bytes);
     }
+    offers::print();
 }
 
 /// Cost of one operation of each kind.
