@@ -87,6 +87,12 @@ impl Server {
             Some(Route::Redirect) => Ok(answer::redirect(&format!("//{}", self.leader()?))),
             Some(Route::Operator) => {
                 self.admit(&request, OPERATOR_REALM)?;
+                if let Some(elsewhere) = self.elsewhere(request.uri())? {
+                    return Ok(elsewhere);
+                }
+                if request.method() != http::Method::POST {
+                    return Err(Refusal::method_not_allowed(request.method()));
+                }
                 Err(Refusal::new(
                     StatusCode::NOT_IMPLEMENTED,
                     "The operator API is not served; use kubectl",

@@ -26,31 +26,46 @@ mod update;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use bytes::Bytes;
 use kube::ResourceExt as _;
 use meseta_mesos_wire::Encoding;
 use meseta_mesos_wire::v1::FrameworkInfo;
 use meseta_mesos_wire::v1::scheduler::Event;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::core::framework::{self, Capabilities};
 use crate::core::rows::TaskRow;
 use crate::core::updates::Delivery;
 use crate::server::answer::Refusal;
+use crate::server::body::{Room, UNIT_BYTES};
 use crate::sync::Office;
 
-pub(crate) use self::calls::Job;
+pub(crate) use self::calls::{Job, Waiting};
 pub(crate) use self::subscribe::Subscription;
 
 /// Calls of one framework that wait for their turn; the connections of others wait.
 const MAX_CALLS: usize = 64;
+/// Their bytes; what goes beyond is refused.
+const MAX_CALL_BYTES: usize = 32 * 1024 * 1024;
+/// Messages of one framework to its executors that wait.
+const MAX_MESSAGES: usize = 64;
+
+/// Pause before a stream without room is looked at again.
+const ROOM: Duration = Duration::from_millis(20);
+/// Events and tasks that are dealt with before others get their turn.
+const MAX_AT_ONCE: usize = 256;
 
 /// See the module; shared.
 pub(crate) struct Session {
     pub(crate) framework_id: String,
     office: Arc<Office>,
     jobs: mpsc::Sender<Job>,
+    /// What its calls that wait may take.
+    share: Arc<Semaphore>,
+    messages: mpsc::Sender<messages::Outgoing>,
     /// Tasks are to be looked at.
     wake: Notify,
     /// The framework itself is to be looked at.
@@ -64,6 +79,8 @@ struct State {
     /// The framework's record, once there is one.
     record: Option<Record>,
     live: Option<Live>,
+    /// Whether its scheduler asked for its end.
+    torn_down: bool,
     /// Whether a SUBSCRIBE is being carried out.
     subscribing: bool,
     /// Since when it is connected, or is not, in milliseconds since 1970.
@@ -97,19 +114,29 @@ impl Session {
     /// A session without a record or a stream; it works until the office or itself is stopped.
     pub(crate) fn start(office: Arc<Office>, framework_id: String) -> Arc<Self> {
         let (jobs, queue) = mpsc::channel(MAX_CALLS);
+        let (messages, outgoing) = mpsc::channel(MAX_MESSAGES);
         let stop = office.stop.child_token();
         let session = Arc::new(Self {
             framework_id,
             office,
             jobs,
+            share: Arc::new(Semaphore::new(MAX_CALL_BYTES / UNIT_BYTES)),
+            messages,
             wake: Notify::new(),
             life: Notify::new(),
             stop: stop.clone(),
             state: Mutex::default(),
         });
-        let [calls, passes, life] = std::array::from_fn(|_| Arc::clone(&session));
+        let [calls, passes, life, delivery] = std::array::from_fn(|_| Arc::clone(&session));
         tokio::spawn(async move {
-            let work = async { tokio::join!(calls.work(queue), passes.look_after(), life.live()) };
+            let work = async {
+                tokio::join!(
+                    calls.work(queue),
+                    passes.look_after(),
+                    life.live(),
+                    delivery.deliver(outgoing)
+                )
+            };
             stop.run_until_cancelled(Box::pin(work)).await;
         });
         session
@@ -180,12 +207,33 @@ impl Session {
         }
     }
 
-    /// Queues a job; waits for room.
+    /// A call as it waits for its turn.
     ///
     /// # Errors
-    /// 503 where the term ends.
+    /// 503 where too much of this framework waits already.
+    pub(crate) fn waiting(
+        &self,
+        bytes: Bytes,
+        encoding: Encoding,
+        room: Room,
+    ) -> Result<Waiting, Refusal> {
+        let share = Arc::clone(&self.share).try_acquire_many_owned(room.units()).map_err(|_| {
+            Refusal::unavailable("Too many calls of this framework wait for their turn")
+        })?;
+        Ok(Waiting { bytes, encoding, _held: (room, share) })
+    }
+
+    /// Queues a job; waits for a place.
+    ///
+    /// # Errors
+    /// 503 where the term ends, 400 where the framework does.
     pub(crate) async fn queue(&self, job: Job) -> Result<(), Refusal> {
-        let ended = || Refusal::unavailable("This master does not lead any more");
+        let ended = || {
+            if self.office.stop.is_cancelled() {
+                return Refusal::unavailable("This master does not lead any more");
+            }
+            Refusal::bad_request("Framework cannot be found")
+        };
         let sent = self.stop.run_until_cancelled(self.jobs.send(job)).await;
         sent.ok_or_else(ended)?.map_err(|_| ended())
     }
@@ -193,6 +241,30 @@ impl Session {
     /// Sends an event to whoever is subscribed.
     pub(crate) fn send(&self, event: &Event) {
         self.lock().send(event);
+    }
+
+    /// Sends events one after the other to the stream that is live now, as fast as it reads, and
+    /// lets others work in between. Says whether it was live to the end.
+    async fn send_all(&self, events: impl Iterator<Item = Event> + Send) -> bool {
+        let number = self.lock().live.as_ref().map(|live| live.number);
+        if number.is_none() {
+            return false;
+        }
+        for (sent, event) in events.enumerate() {
+            while !self.has_room() {
+                tokio::time::sleep(ROOM).await;
+            }
+            if sent % MAX_AT_ONCE == MAX_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
+            }
+            let state = self.lock();
+            let open = |live: &&Live| Some(live.number) == number && !live.sender.is_closed();
+            if state.live.as_ref().filter(open).is_none() {
+                return false;
+            }
+            state.send(&event);
+        }
+        true
     }
 
     /// Whether what can wait may be sent to whoever is subscribed, if anybody is.
@@ -224,7 +296,7 @@ impl State {
     }
 
     fn send(&self, event: &Event) {
-        if let Some(live) = &self.live {
+        if let Some(live) = self.live.as_ref().filter(|live| !live.sender.is_closed()) {
             // One that is closed is seen to be gone by whoever waits for that.
             live.sender.send(events::record(live.encoding, event)).ok();
         }

@@ -26,6 +26,7 @@ use self::rows::{Changed, Rows};
 use crate::address::Advertised;
 use crate::core::lifecycle::Completed;
 use crate::core::{failure, ids};
+use crate::server::body::Decoding;
 use crate::session::Session;
 use crate::session::events;
 
@@ -38,6 +39,8 @@ pub(crate) struct Gateway {
     pub(crate) namespace: String,
     pub(crate) client: kube::Client,
     pub(crate) agents: meseta_serve::Client,
+    /// What decoded calls may take.
+    pub(crate) decoding: Decoding,
     /// That of the term, once its rows are listed.
     office: Mutex<Option<Arc<Office>>>,
 }
@@ -49,7 +52,14 @@ impl Gateway {
         client: kube::Client,
         agents: meseta_serve::Client,
     ) -> Arc<Self> {
-        Arc::new(Self { advertised, namespace, client, agents, office: Mutex::default() })
+        Arc::new(Self {
+            advertised,
+            namespace,
+            client,
+            agents,
+            decoding: Decoding::default(),
+            office: Mutex::default(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Office>>> {

@@ -15,9 +15,17 @@ use super::answer::Refusal;
 /// The largest body: an ACCEPT of some thousand tasks.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes for each permit.
-const UNIT_BYTES: usize = 1024;
+pub(crate) const UNIT_BYTES: usize = 1024;
 /// Bytes of all calls that are read or wait for their turn.
 const MAX_MEMORY_BYTES: usize = 256 * 1024 * 1024;
+/// Bodies up to so many bytes are decoded without asking for room.
+const SMALL_BYTES: usize = 64 * 1024;
+/// A message takes so many times its bytes at most, up to the limit of the wire.
+const GROWTH: usize = 64;
+/// Bytes of one decoded message at most, by the limits of the wire.
+const MAX_DECODED_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of all large messages that are decoded at a time.
+const MAX_DECODED_MEMORY_BYTES: usize = 512 * 1024 * 1024;
 /// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -33,7 +41,38 @@ impl Default for Memory {
 /// The room that one call takes; given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Room {
-    _permit: Option<OwnedSemaphorePermit>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+/// The room that decoded messages share; those that find none wait.
+#[derive(Clone)]
+pub(crate) struct Decoding(Arc<Semaphore>);
+
+impl Default for Decoding {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_DECODED_MEMORY_BYTES / UNIT_BYTES)))
+    }
+}
+
+impl Decoding {
+    /// Waits for room for what a body of so many bytes may become; held while that lives.
+    pub(crate) async fn room(&self, body_bytes: usize) -> Option<OwnedSemaphorePermit> {
+        if body_bytes <= SMALL_BYTES {
+            return None;
+        }
+        let bytes = body_bytes.saturating_mul(GROWTH).min(MAX_DECODED_BYTES) + body_bytes;
+        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+        // It is never closed.
+        Arc::clone(&self.0).acquire_many_owned(units).await.ok()
+    }
+}
+
+impl Room {
+    /// The same room as a number of permits.
+    pub(crate) fn units(&self) -> u32 {
+        let held = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        u32::try_from(held).unwrap_or(u32::MAX)
+    }
 }
 
 impl Memory {
@@ -74,6 +113,6 @@ impl Memory {
                 None => room = Some(more),
             }
         }
-        Ok((bytes.freeze(), Room { _permit: room }))
+        Ok((bytes.freeze(), Room { permit: room }))
     }
 }

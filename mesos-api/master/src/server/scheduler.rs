@@ -1,5 +1,6 @@
 //! The endpoint of the scheduler API.
 
+use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use meseta_mesos_wire::Encoding;
@@ -12,7 +13,7 @@ use super::body::Room;
 use super::negotiate::{accepted, content_type, last};
 use super::{STREAM_ID, Server};
 use crate::core::call::{Fault, check};
-use crate::session::{Job, Subscription, events, stream};
+use crate::session::{Job, Session, Subscription, Waiting, events, stream};
 use crate::sync::Office;
 
 impl Server {
@@ -35,15 +36,19 @@ impl Server {
         let encoding = content_type(request.headers())?;
         let (parts, body) = request.into_parts();
         let (bytes, room) = self.memory.read(body).await?;
+        let decoded = self.gateway.decoding.room(bytes.len()).await;
         let call: Call = encoding.decode(&bytes).map_err(|error| {
             Refusal::bad_request(format!("Failed to parse body into Call: {error}"))
         })?;
-        let kind = check(&call, principal.as_deref()).map_err(|fault| match fault {
-            Fault::Invalid(text) => Refusal::bad_request(text),
-            Fault::Unknown => Refusal::new(StatusCode::NOT_IMPLEMENTED, "Received 'UNKNOWN' call"),
-        })?;
+        let kind = match check(&call, principal.as_deref()) {
+            Ok(kind) => kind,
+            // Refused like any other where it comes from nobody, and only then for what it is.
+            Err(Fault::Unknown) => call::Type::Unknown,
+            Err(Fault::Invalid(text)) => return Err(Refusal::bad_request(text)),
+        };
         let stream_id = last(&parts.headers, &STREAM_ID);
         if kind == call::Type::Subscribe {
+            let came_in = encoding;
             let encoding = accepted(&parts.headers)?;
             if stream_id.is_some() {
                 return Err(Refusal::bad_request(
@@ -51,7 +56,10 @@ impl Server {
                 ));
             }
             let hangup = parts.extensions.get::<Hangup>().cloned().unwrap_or_default();
-            return self.subscribe(&office, call, principal, encoding, hangup).await;
+            let id = call.framework_id.map(|id| id.value).filter(|id| !id.is_empty());
+            drop(decoded);
+            let came = Came { bytes, encoding: came_in, room, principal };
+            return self.subscribe(&office, id, came, encoding, hangup).await;
         }
         if kind == call::Type::ReconcileOperations {
             accepted(&parts.headers)?;
@@ -61,10 +69,16 @@ impl Server {
             .session(framework_id)
             .ok_or_else(|| Refusal::bad_request("Framework cannot be found"))?;
         session.check(principal.as_deref(), stream_id)?;
-        if kind == call::Type::UpdateFramework {
-            return update(&session, call, principal, room).await;
+        if kind == call::Type::Unknown {
+            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "Received 'UNKNOWN' call"));
         }
-        session.queue(Job::Call { call: Box::new(call), kind, room }).await?;
+        // From here on it waits as it came.
+        drop((call, decoded));
+        let waiting = session.waiting(bytes, encoding, room)?;
+        if kind == call::Type::UpdateFramework {
+            return update(&session, principal, waiting).await;
+        }
+        session.queue(Job::Call(kind, waiting)).await?;
         Ok(answer::empty(StatusCode::ACCEPTED))
     }
 
@@ -72,21 +86,17 @@ impl Server {
     async fn subscribe(
         &self,
         office: &std::sync::Arc<Office>,
-        call: Call,
-        principal: Option<String>,
+        id: Option<String>,
+        came: Came,
         encoding: Encoding,
         hangup: Hangup,
     ) -> Result<Answer, Refusal> {
         let too_many = |_| Refusal::unavailable("Too many schedulers are subscribed");
         let held = std::sync::Arc::clone(&self.streams).try_acquire_owned().map_err(too_many)?;
-        let Some(subscribe) = call.subscribe else {
-            return Err(Refusal::bad_request("Expecting 'subscribe' to be present"));
-        };
         let heartbeat = events::record(encoding, &events::heartbeat());
         let (sender, body) = stream::open(heartbeat, hangup, held);
         let stream_id = uuid::Uuid::new_v4().to_string();
         let answer = answer::events(body, encoding, &stream_id);
-        let id = call.framework_id.map(|id| id.value).filter(|id| !id.is_empty());
         if let Some(Err(fault)) = id.as_deref().map(crate::core::ids::check) {
             sender.send(events::record(encoding, &events::error(fault))).ok();
             return Ok(answer);
@@ -94,24 +104,29 @@ impl Server {
         let session = office
             .session_or_new(id.as_deref())
             .map_err(|_| Refusal::unavailable("There are too many frameworks"))?;
-        let subscription = Subscription { call: subscribe, principal, stream_id, encoding, sender };
-        session.queue(Job::Subscribe(Box::new(subscription))).await?;
+        let waiting = session.waiting(came.bytes, came.encoding, came.room)?;
+        let subscription = Subscription { principal: came.principal, stream_id, encoding, sender };
+        session.queue(Job::Subscribe(Box::new(subscription), waiting)).await?;
         Ok(answer)
     }
 }
 
+/// A call as it came, and from whom.
+struct Came {
+    bytes: Bytes,
+    encoding: Encoding,
+    room: Room,
+    principal: Option<String>,
+}
+
 /// Changes a framework; the only call whose outcome is in its answer.
 async fn update(
-    session: &crate::session::Session,
-    call: Call,
+    session: &Session,
     principal: Option<String>,
-    room: Room,
+    waiting: Waiting,
 ) -> Result<Answer, Refusal> {
-    let Some(update) = call.update_framework else {
-        return Err(Refusal::bad_request("Expecting 'update_framework' to be present"));
-    };
     let (answer, answered) = oneshot::channel();
-    session.queue(Job::Update { update: Box::new(update), principal, answer, room }).await?;
+    session.queue(Job::Update(principal, answer, waiting)).await?;
     match answered.await {
         Ok(Ok(())) => Ok(answer::empty(StatusCode::OK)),
         Ok(Err(refusal)) => Err(refusal),

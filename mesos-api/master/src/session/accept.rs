@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use kube::ResourceExt as _;
-use meseta_mesos_wire::v1::TaskInfo;
 use meseta_mesos_wire::v1::offer::Operation;
 use meseta_mesos_wire::v1::scheduler::call;
 use meseta_mesos_wire::v1::task_status::Reason;
+use meseta_mesos_wire::v1::{TaskInfo, TaskState};
 use meseta_runtime::{LaunchError, Taken};
 use tokio::time::Instant;
 
@@ -44,7 +44,7 @@ impl Session {
             },
             Err(fault) => Refusal::InvalidOffers(fault.to_string()),
         };
-        self.tell(accept::refuse(&refusal, &accept.operations, record.capabilities, now()));
+        self.tell(accept::refuse(&refusal, &accept.operations, record.capabilities, now())).await;
     }
 
     async fn launch(
@@ -73,7 +73,7 @@ impl Session {
             rows.with_tasks(&record.uid, plan)
         };
         let tasks = std::mem::take(&mut plan.tasks);
-        self.tell(plan);
+        self.tell(plan).await;
         let stored = self.office.term.market.launch(taken, tasks.clone(), filter).await;
         // Otherwise the next leader sees what was stored, and tells of the rest when it is asked.
         let Ok(stored) = stored else { return };
@@ -93,7 +93,10 @@ impl Session {
                     let message = error.to_string();
                     let capabilities = record.capabilities;
                     let told = accept::not_launched(task, reason, &message, capabilities, now());
-                    if let Some(status) = told {
+                    if let Some(mut status) = told {
+                        if reason == Reason::TaskInvalid {
+                            status.set_state(TaskState::TaskError);
+                        }
                         self.send(&events::update(status));
                     }
                 }
@@ -123,13 +126,10 @@ impl Session {
         last.is_some() && next.is_none()
     }
 
-    fn tell(&self, plan: Plan) {
-        for status in plan.told {
-            self.send(&events::update(status));
-        }
-        for status in plan.operations {
-            self.send(&events::operation(status));
-        }
+    async fn tell(&self, plan: Plan) {
+        let tasks = plan.told.into_iter().map(events::update);
+        let operations = plan.operations.into_iter().map(events::operation);
+        self.send_all(tasks.chain(operations)).await;
     }
 }
 

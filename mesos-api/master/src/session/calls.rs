@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use meseta_mesos_wire::Encoding;
 use meseta_mesos_wire::v1::OfferId;
 use meseta_mesos_wire::v1::scheduler::{Call, call};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{Record, Session, Subscription};
 use crate::core::offer::filter;
@@ -12,20 +14,23 @@ use crate::core::statuses;
 use crate::server::answer::Refusal;
 use crate::server::body::Room;
 
+/// A call that waits for its turn, as it came: decoded it may be many times as large.
+pub(crate) struct Waiting {
+    pub(crate) bytes: Bytes,
+    pub(crate) encoding: Encoding,
+    /// The room it takes among all calls, and its share of what one framework may have waiting.
+    /// Given back when the call is done.
+    pub(crate) _held: (Room, OwnedSemaphorePermit),
+}
+
 /// What a session does in order.
 pub(crate) enum Job {
     /// SUBSCRIBE.
-    Subscribe(Box<Subscription>),
+    Subscribe(Box<Subscription>, Waiting),
     /// UPDATE_FRAMEWORK; answered when it is done.
-    Update {
-        update: Box<call::UpdateFramework>,
-        principal: Option<String>,
-        answer: oneshot::Sender<Result<(), Refusal>>,
-        /// Given back when the call is done, like that of the others.
-        room: Room,
-    },
+    Update(Option<String>, oneshot::Sender<Result<(), Refusal>>, Waiting),
     /// Any other call; answered before.
-    Call { call: Box<Call>, kind: call::Type, room: Room },
+    Call(call::Type, Waiting),
     /// The stream of this number has ended.
     Disconnected(u64),
 }
@@ -34,24 +39,40 @@ impl Session {
     /// Works through the queue until it is dropped.
     pub(super) async fn work(self: Arc<Self>, mut queue: mpsc::Receiver<Job>) {
         while let Some(job) = queue.recv().await {
+            let waiting = match &job {
+                Job::Subscribe(_, waiting) | Job::Update(_, _, waiting) | Job::Call(_, waiting) => {
+                    waiting
+                }
+                Job::Disconnected(number) => {
+                    self.disconnect(*number).await;
+                    continue;
+                }
+            };
+            let _decoded = self.office.gateway.decoding.room(waiting.bytes.len()).await;
+            // The server has decoded it once.
+            let Ok(call) = waiting.encoding.decode::<Call>(&waiting.bytes) else { continue };
             match job {
-                Job::Subscribe(subscription) => self.subscribe(*subscription).await,
-                Job::Disconnected(number) => self.disconnect(number).await,
-                Job::Update { update, principal, answer, room } => {
-                    answer.send(self.update(*update, principal).await).ok();
-                    drop(room);
+                Job::Subscribe(subscription, waiting) => {
+                    if let Some(subscribe) = call.subscribe {
+                        self.subscribe(*subscription, subscribe).await;
+                    }
+                    drop(waiting);
                 }
-                Job::Call { call, kind, room } => {
-                    self.call(*call, kind).await;
-                    drop(room);
+                Job::Update(principal, answer, waiting) => {
+                    if let Some(update) = call.update_framework {
+                        answer.send(self.update(update, principal).await).ok();
+                    }
+                    drop(waiting);
                 }
+                Job::Call(kind, waiting) => self.call(call, kind, waiting).await,
+                Job::Disconnected(_) => {}
             }
         }
     }
 
     /// Carries out a call that was answered with 202. One that makes no sense now is dropped, as a
     /// Mesos master does.
-    async fn call(self: &Arc<Self>, call: Call, kind: call::Type) {
+    async fn call(self: &Arc<Self>, call: Call, kind: call::Type, waiting: Waiting) {
         use call::Type as T;
         let Some(record) = self.record() else { return };
         let uid = &record.uid;
@@ -103,7 +124,7 @@ impl Session {
             }
             T::Message => {
                 if let Some(message) = call.message {
-                    self.message(uid, message).await;
+                    self.message(uid, message, waiting);
                 }
             }
             T::Teardown => self.teardown().await,

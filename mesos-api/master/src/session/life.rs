@@ -52,7 +52,7 @@ impl Session {
         if record.metadata.deletion_timestamp.is_some() {
             return self.tear_down(&record).await;
         }
-        let (connected, since) = {
+        let (connected, since, torn_down) = {
             let mut state = self.lock();
             if state.subscribing {
                 return None;
@@ -63,14 +63,18 @@ impl Session {
                 let created = created.map_or(0, |time| time.0.as_millisecond());
                 lifecycle::disconnected_since(&record, self.office.began).max(created)
             });
-            (state.live.is_some(), since)
+            (state.live.is_some(), since, state.torn_down)
         };
         let mut next = None;
         if !connected {
-            match lifecycle::fate(&record, since, self.office.began, now()) {
+            let fate = match torn_down {
+                true => Fate::TearDown,
+                false => lifecycle::fate(&record, since, self.office.began, now()),
+            };
+            match fate {
                 Fate::Until(when) => next = Some(when),
                 Fate::TearDown => {
-                    tracing::info!(framework = self.framework_id, "gone for too long");
+                    tracing::info!(framework = self.framework_id, torn_down, "it is to end");
                     let uid = record.uid().unwrap_or_default();
                     // The watch tells of the deletion, and that is looked at.
                     let deleted = self.delete_framework(&known.name, &uid).await;

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use kube::api::{Patch, PatchParams};
+use meseta_crds::TaskState;
 use meseta_mesos_wire::v1::scheduler::call;
+use meseta_mesos_wire::v1::{TaskId, TaskStatus};
 use meseta_runtime::WriteError;
 use serde_json::json;
 
-use super::{Record, Session, events};
+use super::{MAX_AT_ONCE, Record, Session, events};
 use crate::core::kill::{self, Order};
 use crate::core::reconcile::{self, Agent};
 use crate::sync::now;
 
-/// Pause before a stream without room is looked at again.
-const ROOM: Duration = Duration::from_millis(20);
 /// Tries to write a wish that the scheduler was told is taken.
 const WRITE_TRIES: u32 = 5;
 /// Pause after the first; doubles.
@@ -39,22 +39,41 @@ impl Session {
 
     /// Answers a RECONCILE.
     pub(super) async fn reconcile(&self, record: &Record, request: &call::Reconcile) {
+        let everything;
+        let request = if request.tasks.is_empty() {
+            everything = self.known(record);
+            &everything
+        } else {
+            &request.tasks
+        };
+        // In pieces: what is asked for may be very much.
+        for tasks in request.chunks(MAX_AT_ONCE) {
+            let answers = self.answers(record, &call::Reconcile { tasks: tasks.to_vec() });
+            if !self.send_all(answers.into_iter().map(events::update)).await {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The tasks that an implicit reconciliation is about.
+    fn known(&self, record: &Record) -> Vec<call::reconcile::Task> {
+        let snapshot = self.office.rows.snapshot(&record.uid);
+        let known = snapshot.iter().filter(|row| row.is_live());
+        let reachable = known.filter(|row| row.state != TaskState::Unreachable);
+        let ids = reachable.filter_map(|row| row.task_id.clone());
+        ids.map(|value| call::reconcile::Task { task_id: TaskId { value }, agent_id: None })
+            .collect()
+    }
+
+    fn answers(&self, record: &Record, request: &call::Reconcile) -> Vec<TaskStatus> {
         let aware = record.capabilities.partition_aware;
         let rows = &self.office.rows;
         let snapshot = rows.snapshot(&record.uid);
-        let answers = {
-            let state = self.lock();
-            let delivery = |name: &str| state.deliveries.get(name).map(|(_, delivery)| delivery);
-            let standing = |agent: &str| rows.standing(agent);
-            reconcile::answers(request, &snapshot, delivery, &standing, aware, now())
-        };
-        drop(snapshot);
-        for status in answers {
-            while !self.has_room() {
-                tokio::time::sleep(ROOM).await;
-            }
-            self.send(&events::update(status));
-        }
+        let state = self.lock();
+        let delivery = |name: &str| state.deliveries.get(name).map(|(_, delivery)| delivery);
+        let standing = |agent: &str| rows.standing(agent);
+        reconcile::answers(request, &snapshot, delivery, &standing, aware, now())
     }
 
     async fn order(&self, record: &Record, order: Order) {

@@ -21,7 +21,7 @@ use meseta_crds::Task;
 use meseta_runtime::WriteError;
 use serde_json::json;
 
-use super::{Session, events};
+use super::{MAX_AT_ONCE, Session, events};
 use crate::core::rows::TaskRow;
 use crate::core::updates::{Send, Step};
 use crate::core::{failure, statuses};
@@ -121,12 +121,19 @@ impl Session {
         let mut agenda = Agenda::default();
         let mut writing: FuturesUnordered<BoxFuture<'static, Written>> = FuturesUnordered::new();
         loop {
-            self.pass(&mut agenda);
+            let more = self.pass(&mut agenda);
             while writing.len() < MAX_WRITES
                 && let Some(write) = agenda.writes.pop_front()
             {
                 let session = Arc::clone(&self);
                 writing.push(async move { session.write_task(write).await }.boxed());
+            }
+            if more {
+                tokio::task::yield_now().await;
+                if let Some(Some(written)) = writing.next().now_or_never() {
+                    self.written(&mut agenda, written);
+                }
+                continue;
             }
             let next = agenda.next();
             tokio::select! {
@@ -137,9 +144,9 @@ impl Session {
         }
     }
 
-    /// One pass over the tasks that changed or are due.
-    fn pass(&self, agenda: &mut Agenda) {
-        let Some(record) = self.record() else { return };
+    /// One pass over some of the tasks that changed or are due; says whether there may be more.
+    fn pass(&self, agenda: &mut Agenda) -> bool {
+        let Some(record) = self.record() else { return false };
         let rows = &self.office.rows;
         let now = now();
         rows.take_changed(&record.uid).into_iter().for_each(|name| agenda.wait(name));
@@ -151,9 +158,11 @@ impl Session {
                 rows.iter().for_each(|row| agenda.wait(row.name.clone()));
             });
         }
-        while self.has_room()
-            && let Some(name) = agenda.take_waiting()
-        {
+        for _ in 0..MAX_AT_ONCE {
+            if !self.has_room() {
+                return false;
+            }
+            let Some(name) = agenda.take_waiting() else { return false };
             match rows.with_tasks(&record.uid, |rows| rows.get(&name).cloned()) {
                 Some(row) if row.is_executor() => self.look_at_executor(row, agenda),
                 Some(row) => self.look_at_task(row, now, agenda),
@@ -163,6 +172,7 @@ impl Session {
                 }
             }
         }
+        true
     }
 
     fn look_at_task(&self, row: TaskRow, now: i64, agenda: &mut Agenda) {

@@ -116,6 +116,11 @@ impl Sender {
         Ok(())
     }
 
+    /// Whether nothing can be sent any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.shared.gone.is_cancelled() || self.shared.lock().finished
+    }
+
     /// Whether what can wait may be sent now. A scheduler that reads nothing for [`PATIENCE`] while
     /// there is no room loses its stream.
     pub(crate) fn has_room(&self) -> bool {

@@ -20,7 +20,6 @@ const WRITE_TRIES: usize = 5;
 
 /// A SUBSCRIBE that passed the checks of the server.
 pub(crate) struct Subscription {
-    pub(crate) call: call::Subscribe,
     pub(crate) principal: Option<String>,
     /// Given to the new stream.
     pub(crate) stream_id: String,
@@ -38,17 +37,21 @@ enum Refused {
 
 impl Session {
     /// Subscribes a scheduler, or ends its stream with an ERROR.
-    pub(super) async fn subscribe(self: &Arc<Self>, subscription: Subscription) {
+    pub(super) async fn subscribe(
+        self: &Arc<Self>,
+        subscription: Subscription,
+        call: call::Subscribe,
+    ) {
         // From its record on it is there, though it has no stream yet: it is not to be torn down.
         self.lock().subscribing = true;
-        self.try_subscribe(subscription).await;
+        self.try_subscribe(subscription, call).await;
         self.lock().subscribing = false;
         self.look();
     }
 
-    async fn try_subscribe(self: &Arc<Self>, subscription: Subscription) {
+    async fn try_subscribe(self: &Arc<Self>, subscription: Subscription, call: call::Subscribe) {
         let (sender, encoding) = (&subscription.sender, subscription.encoding);
-        let accepted = match self.store(&subscription).await {
+        let accepted = match self.store(&subscription, call).await {
             Ok(accepted) => accepted,
             Err(refused) => {
                 if let Refused::Fault(message) = refused {
@@ -105,7 +108,11 @@ impl Session {
     }
 
     /// Checks the framework and stores it.
-    async fn store(self: &Arc<Self>, subscription: &Subscription) -> Result<Accepted, Refused> {
+    async fn store(
+        self: &Arc<Self>,
+        subscription: &Subscription,
+        call: call::Subscribe,
+    ) -> Result<Accepted, Refused> {
         let old = self.record();
         let ending = old.as_ref().is_some_and(|record| {
             let record = self.office.rows.framework(&record.name);
@@ -114,9 +121,8 @@ impl Session {
         if ending || self.office.is_completed(&self.framework_id) {
             return Err(Refused::Fault(REMOVED.to_owned()));
         }
-        let call = &subscription.call;
         let accepted = framework::subscribe(
-            call.framework_info.clone(),
+            call.framework_info,
             &call.suppressed_roles,
             call.offer_constraints.as_ref(),
             &self.framework_id,

@@ -1,7 +1,6 @@
 //! UPDATE_FRAMEWORK and TEARDOWN: the framework itself changes, or ends by its scheduler's wish.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use kube::api::{DeleteParams, Preconditions};
 use meseta_mesos_wire::v1::scheduler::call;
@@ -10,11 +9,6 @@ use meseta_runtime::WriteError;
 use super::Session;
 use crate::core::framework;
 use crate::server::answer::Refusal;
-
-/// Tries to end a framework whose scheduler was told that it will end.
-const TEARDOWN_TRIES: u32 = 8;
-/// Pause after the first try; doubles.
-const TEARDOWN_RETRY: Duration = Duration::from_millis(100);
 
 impl Session {
     /// Changes the framework.
@@ -64,18 +58,9 @@ impl Session {
         tracing::info!(framework = self.framework_id, name = record.name, "teardown");
         self.end_stream(None);
         self.office.term.market.leave(&record.uid).await.ok();
-        let mut pause = TEARDOWN_RETRY;
-        for _ in 0..TEARDOWN_TRIES {
-            match self.delete_framework(&record.name, &record.uid).await {
-                Ok(()) => return self.look(),
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, framework = self.framework_id, "not torn down yet");
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause *= 2;
-        }
+        // Until it is done, or the term ends.
+        self.lock().torn_down = true;
+        self.look();
     }
 
     /// Asks for the end of a framework: its record gets a deletion timestamp, and what follows is
