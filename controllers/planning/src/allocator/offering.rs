@@ -116,12 +116,12 @@ impl Allocator {
         }
         let mut rest = allowed.clone();
         rest.subtract(&amounts);
-        for (resource, least) in [(CPU, LEAST_CPU), (MEMORY, LEAST_MEMORY)] {
-            if rest.get(resource) < least {
-                amounts.set(resource, allowed.get(resource));
-            }
+        if rest.get(MEMORY) < LEAST_MEMORY {
+            amounts.set(MEMORY, allowed.get(MEMORY));
         }
-        Ok(if is_useful(seat, agent, &amounts) { amounts } else { allowed })
+        // Nothing runs without cpus.
+        let divisible = rest.get(CPU) >= LEAST_CPU && is_useful(seat, agent, &amounts);
+        Ok(if divisible { amounts } else { allowed })
     }
 
     /// Offers so much; what is offered of an agent to a seat in one cycle is one offer.

@@ -53,10 +53,12 @@ type FilterKey = (SeatNumber, AgentNumber, i64);
 struct OfAgent {
     /// Seats with a filter.
     filtered: Bits,
-    /// Seats it is barred for.
+    /// Seats it is barred for by a filter.
     barred: Bits,
-    /// As long as no more than this is free, no bar falls.
+    /// As long as no more than this is free, none of these falls.
     floor: Amounts,
+    /// Seats it is barred for because too little is free; all of these fall when it grows.
+    futile: Bits,
 }
 
 fn numbers(seat: SeatId, agent: AgentId) -> (SeatNumber, AgentNumber) {
@@ -138,19 +140,27 @@ impl Refusals {
     /// Bars the agent for the seat as long as it has no more than `free`.
     pub(super) fn bar(&mut self, seat: SeatId, agent: AgentId, free: &Amounts) {
         self.ensure(seat, agent);
-        let agent_bars = &mut self.agents[agent];
-        if agent_bars.barred.is_empty() {
-            agent_bars.floor = free.clone();
+        let refused = self.covering(seat, agent, free).cloned();
+        let of_agent = &mut self.agents[agent];
+        if let Some(refused) = refused {
+            if of_agent.barred.is_empty() {
+                of_agent.floor = refused;
+            } else {
+                of_agent.floor.lower_to(&refused);
+            }
+            of_agent.barred.insert(seat);
         } else {
-            agent_bars.floor.lower_to(free);
+            of_agent.futile.insert(seat);
         }
-        agent_bars.barred.insert(seat);
         self.barred[seat].insert(agent);
     }
 
     /// Takes in that so much is free on the agent; what has been refused may not be all of it.
     pub(super) fn grown(&mut self, agent: AgentId, free: &Amounts) {
-        let Some(of_agent) = self.agents.get(agent) else { return };
+        let Some(of_agent) = self.agents.get_mut(agent) else { return };
+        for seat in std::mem::take(&mut of_agent.futile).iter() {
+            self.barred[seat].remove(agent);
+        }
         if of_agent.barred.is_empty() || of_agent.floor.covers(free) {
             return;
         }
@@ -171,9 +181,9 @@ impl Refusals {
     /// Bars what the new filters cover all of.
     pub(super) fn settle<'a>(&mut self, free: impl Fn(AgentId) -> Option<&'a Amounts>) {
         for (seat, agent) in std::mem::take(&mut self.new) {
-            let refused = free(agent).and_then(|free| self.covering(seat, agent, free));
-            if let Some(refused) = refused.cloned() {
-                self.bar(seat, agent, &refused);
+            let free = free(agent).filter(|free| self.covering(seat, agent, free).is_some());
+            if let Some(free) = free {
+                self.bar(seat, agent, free);
             }
         }
     }
@@ -207,6 +217,7 @@ impl Refusals {
         let Some(bits) = self.barred.get_mut(seat) else { return };
         for agent in std::mem::take(bits).iter() {
             self.agents[agent].barred.remove(seat);
+            self.agents[agent].futile.remove(seat);
         }
     }
 
@@ -224,7 +235,7 @@ impl Refusals {
     /// Forgets the bars of an agent: other things may be of use on it than before.
     pub(super) fn clear_bars_of_agent(&mut self, agent: AgentId) {
         let Some(of_agent) = self.agents.get(agent) else { return };
-        let seats: Vec<SeatId> = of_agent.barred.iter().collect();
+        let seats: Vec<SeatId> = of_agent.barred.iter().chain(of_agent.futile.iter()).collect();
         seats.into_iter().for_each(|seat| self.unbar(seat, agent));
     }
 
@@ -232,6 +243,7 @@ impl Refusals {
     pub(super) fn unbar(&mut self, seat: SeatId, agent: AgentId) {
         self.barred[seat].remove(agent);
         self.agents[agent].barred.remove(seat);
+        self.agents[agent].futile.remove(seat);
     }
 
     /// Ends a filter, and with it the bar: others may not be as large.
@@ -254,7 +266,10 @@ impl Refusals {
             && self.ends.is_empty()
             && self.parcels.is_empty()
             && self.barred.iter().all(Bits::is_empty)
-            && self.agents.iter().all(|of| of.filtered.is_empty() && of.barred.is_empty())
+            && self
+                .agents
+                .iter()
+                .all(|of| of.filtered.is_empty() && of.barred.is_empty() && of.futile.is_empty())
             && self.new.is_empty()
     }
 }
