@@ -23,10 +23,11 @@ use http_body::Body;
 use meseta_mesos_wire::{Encoding, v1};
 use tokio_util::sync::CancellationToken;
 
-use crate::call::{self, Checked};
-use crate::executors::{Executors, Found, NotTaken, Slot, take_update};
+use crate::call::{self, Checked, Subscription};
+use crate::executors::{Executors, Found, NotTaken, Slot, Turn, take_update};
 use crate::stream::Events;
 use answer::{Answer, Refusal};
+use read::Read;
 pub(crate) use read::Room;
 use route::Route;
 
@@ -87,13 +88,10 @@ impl Endpoint {
         }
         let (head, body) = request.into_parts();
         let body = read::read(body, &self.room).await?;
-        let call: v1::executor::Call = parse(&head.headers, &body)?;
-        drop(body);
+        let call = parse(&head.headers, &body)?;
         let framework = call.framework_id.value.clone();
         let executor = call.executor_id.value.clone();
-        let checked = call::check(call).map_err(|error| {
-            Refusal::bad_request(format!("Failed to validate Executor::Call: {error}"))
-        })?;
+        let checked = check(call)?;
         let encoding = match checked {
             Checked::Subscribe(_) => accepted(&head.headers)?,
             Checked::Heartbeat => return Ok(answer::empty(StatusCode::ACCEPTED)),
@@ -106,10 +104,17 @@ impl Endpoint {
         };
         if let Checked::Subscribe(brought) = checked {
             let (executors, shutdown) = (self.executors.clone(), self.shutdown.clone());
-            let turn = slot.turn().await;
+            let (brought, turn) = match slot.turn_now() {
+                Some(turn) => (brought, turn),
+                None => {
+                    drop(brought);
+                    wait_to_subscribe(&slot, &head.headers, body).await?
+                }
+            };
             let events = Events::open(executors, slot, brought, turn, encoding, shutdown);
             return Ok(answer::events(events, encoding));
         }
+        drop(body);
         if !slot.quietly(|session| session.takes_calls()) {
             return Err(Refusal::forbidden("Executor is not subscribed"));
         }
@@ -129,6 +134,30 @@ impl Endpoint {
         }
         Ok(answer::empty(StatusCode::ACCEPTED))
     }
+}
+
+/// Waits until the updates that a SUBSCRIBE brings may be stored. What waits is the body, which has
+/// its room: decoded it may take many times as much.
+async fn wait_to_subscribe(
+    slot: &Slot,
+    headers: &HeaderMap,
+    body: Read,
+) -> Result<(Subscription, Turn), Refusal> {
+    let replaced = || Refusal::unavailable("A newer SUBSCRIBE of this executor has come");
+    let turn = slot.turn_to_subscribe().await.ok_or_else(replaced)?;
+    match check(parse(headers, &body)?)? {
+        Checked::Subscribe(brought) => Ok((brought, turn)),
+        // The same bytes are the same call.
+        Checked::Update(_) | Checked::Message(_) | Checked::Heartbeat | Checked::Unknown => {
+            Err(Refusal::bad_request("Expecting a SUBSCRIBE"))
+        }
+    }
+}
+
+fn check(call: v1::executor::Call) -> Result<Checked, Refusal> {
+    call::check(call).map_err(|error| {
+        Refusal::bad_request(format!("Failed to validate Executor::Call: {error}"))
+    })
 }
 
 fn refuse_update(slot: &Slot, error: &NotTaken) -> Refusal {

@@ -14,7 +14,8 @@ use super::answer::Refusal;
 /// Bytes of one request's body. A SUBSCRIBE brings all tasks of the executor.
 pub(super) const MAX_BODY_BYTES: usize = 4 << 20;
 
-/// Bytes of all bodies that are being read or parsed, without the first piece of each.
+/// Bytes of all bodies that are being read or parsed, or of SUBSCRIBEs that wait for their turn,
+/// without the first piece of each.
 const MAX_BYTES_TOGETHER: usize = 64 << 20;
 
 /// Room is taken in pieces of this many bytes. The first one is free: ordinary calls get through
@@ -31,6 +32,14 @@ pub(crate) struct Room(Arc<Semaphore>);
 impl Default for Room {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(MAX_BYTES_TOGETHER / PIECE_BYTES)))
+    }
+}
+
+#[cfg(test)]
+impl Room {
+    /// With room for so many pieces.
+    pub(super) fn of_pieces(pieces: usize) -> Self {
+        Self(Arc::new(Semaphore::new(pieces)))
     }
 }
 
@@ -110,7 +119,7 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_share_their_room_and_give_it_back() {
-        let room = Room(Arc::new(Semaphore::new(2)));
+        let room = Room::of_pieces(2);
         let first = read_bytes(2 * PIECE_BYTES + 1, &room).await.unwrap();
         read_bytes(PIECE_BYTES + 1, &room).await.unwrap_err();
         read_bytes(PIECE_BYTES, &room).await.unwrap();

@@ -4,7 +4,7 @@ use http_body_util::Full;
 use proptest::prelude::*;
 
 use super::*;
-use crate::backend::{Backend, Stored};
+use crate::backend::{Backend, ExecutorFacts, Stored};
 
 /// Nothing of this is reached.
 struct Nobody;
@@ -45,6 +45,45 @@ async fn only_programs_of_this_machine_are_served() {
         assert_eq!(status_for(Some(peer)).await, 403, "{peer}");
     }
     assert_eq!(status_for(None).await, 403);
+}
+
+fn subscribe(bytes: usize) -> Request<Full<Bytes>> {
+    let call = r#"{"type":"SUBSCRIBE","subscribe":{},"executor_id":{"value":"e"},
+                   "framework_id":{"value":"f"}}"#;
+    let body = format!("{call}{}", " ".repeat(bytes));
+    let json = b"application/json".to_vec();
+    request(body.into_bytes(), &[("content-type".to_owned(), json)])
+}
+
+#[tokio::test]
+async fn of_an_executors_subscribes_the_newest_waits_and_takes_room_for_its_body() {
+    const LARGE: usize = 20 * 1024;
+    let endpoint = Endpoint { room: Room::of_pieces(1), ..endpoint() };
+    let facts = ExecutorFacts {
+        uid: "uid".to_owned(),
+        framework_id: "f".to_owned(),
+        executor_id: "e".to_owned(),
+        executor_info: v1::ExecutorInfo::default(),
+        framework_info: v1::FrameworkInfo::default(),
+        subscribe_within: std::time::Duration::MAX,
+    };
+    let _standing = endpoint.executors.expect(facts).unwrap();
+    endpoint.executors.recovered();
+    let Found::Executor(slot) = endpoint.executors.find("f", "e") else { panic!("not found") };
+    let turn = slot.turn().await;
+
+    let mut older = std::pin::pin!(endpoint.answer(subscribe(LARGE)));
+    assert!(futures::poll!(older.as_mut()).is_pending());
+    let refused = endpoint.answer(subscribe(LARGE)).await;
+    assert_eq!(refused.status(), 503, "the room is taken");
+    let mut newer = std::pin::pin!(endpoint.answer(subscribe(0)));
+    assert!(futures::poll!(newer.as_mut()).is_pending());
+    assert_eq!(older.await.status(), 503, "a newer one has come");
+    let mut newest = std::pin::pin!(endpoint.answer(subscribe(LARGE)));
+    assert!(futures::poll!(newest.as_mut()).is_pending(), "the room was given back");
+    assert_eq!(newer.await.status(), 503);
+    drop(turn);
+    assert_eq!(newest.await.status(), 200);
 }
 
 /// A call that is valid, with pieces of it replaced.

@@ -23,6 +23,8 @@ pub(crate) struct Slot {
     origin: Instant,
     /// Whose turn it is to have an update stored: in the order they came.
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// How many SUBSCRIBEs have waited for their turn: the number of the newest one.
+    subscribing: watch::Sender<u64>,
     room: Arc<Semaphore>,
 }
 
@@ -36,6 +38,7 @@ impl Slot {
             changed: watch::Sender::default(),
             origin,
             turn: Arc::default(),
+            subscribing: watch::Sender::default(),
             room: Arc::new(Semaphore::new(MAX_UPDATES_AT_ONCE)),
         }
     }
@@ -81,6 +84,26 @@ impl Slot {
     /// Waits until this is the next to have updates stored.
     pub(crate) async fn turn(&self) -> Turn {
         Arc::clone(&self.turn).lock_owned().await
+    }
+
+    /// The turn, if nobody has it or waits for it.
+    pub(crate) fn turn_now(&self) -> Option<Turn> {
+        Arc::clone(&self.turn).try_lock_owned().ok()
+    }
+
+    /// Waits like [`turn`](Self::turn), for a SUBSCRIBE. One at a time does: a newer one takes the
+    /// place of the older one, which gets `None`.
+    pub(crate) async fn turn_to_subscribe(&self) -> Option<Turn> {
+        let mut newest = self.subscribing.subscribe();
+        let mut mine = 0;
+        self.subscribing.send_modify(|number| {
+            *number += 1;
+            mine = *number;
+        });
+        tokio::select! {
+            turn = self.turn() => Some(turn),
+            _ = newest.wait_for(|number| *number > mine) => None,
+        }
     }
 
     pub(crate) fn room(&self) -> &Arc<Semaphore> {
