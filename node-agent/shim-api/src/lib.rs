@@ -247,6 +247,11 @@ pub enum Command {
     Signal {
         /// The signal's number.
         signal: i32,
+        /// For SIGTERM: to all processes of the container. Each that does nothing about it dies of
+        /// it, the first one too, which the kernel alone would spare. Shims of an earlier version
+        /// send it to the first process only.
+        #[serde(default)]
+        to_all: bool,
     },
     /// The agent has stored the exit: the shim may clean up its socket and leave.
     Acknowledge,

@@ -4,6 +4,7 @@
 //! mount table: counting OOM kills, killing, removing. All of it works on cgroup v1, v2 and both
 //! side by side.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -130,16 +131,24 @@ impl Hierarchies {
         self.0.iter().find_map(count).unwrap_or(0)
     }
 
-    /// Sends SIGKILL to every process of `group` that is in the shim's pid namespace.
-    pub(crate) fn kill(&self, group: &Path) {
+    /// The processes of `group` that are in the shim's pid namespace.
+    pub(crate) fn processes(&self, group: &Path) -> BTreeSet<i32> {
+        let mut pids = BTreeSet::new();
         for hierarchy in &self.0 {
             let listing = hierarchy.directory(group).join("cgroup.procs");
             let Ok(text) = fs::read_to_string(listing) else { continue };
-            // A process of another pid namespace, which we did not start, shows as 0.
-            for pid in text.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)) {
-                // It may have ended meanwhile.
-                let _ = kill_process(pid, Signal::KILL);
-            }
+            pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
+        }
+        // A process of another pid namespace, which we did not start, shows as 0.
+        pids.remove(&0);
+        pids
+    }
+
+    /// Sends SIGKILL to every process of `group` that is in the shim's pid namespace.
+    pub(crate) fn kill(&self, group: &Path) {
+        for pid in self.processes(group).into_iter().filter_map(Pid::from_raw) {
+            // It may have ended meanwhile.
+            let _ = kill_process(pid, Signal::KILL);
         }
     }
 

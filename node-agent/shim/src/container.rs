@@ -37,6 +37,8 @@ pub(crate) struct Container {
     oci: OciContainer,
     /// Its first process: the shim's child, so the number stays its own until it is reaped.
     pub(crate) pidfd: OwnedFd,
+    /// The same process in the shim's own pid namespace.
+    pub(crate) pid: Pid,
     /// The same process as the agent knows it.
     pub(crate) process: Process,
     /// Tells whether the program could be executed.
@@ -87,7 +89,7 @@ impl Maker<'_> {
         let pidfd =
             pidfd_open(pid, PidfdFlags::empty()).context(|| "open the container's pidfd")?;
         let process = self.host.process_of(pidfd.as_fd())?;
-        Ok((Container { oci, pidfd, process, report }, [stdout, stderr]))
+        Ok((Container { oci, pidfd, pid, process, report }, [stdout, stderr]))
     }
 
     /// An output file, and the end of its pipe for the container's user, who may open it anew by

@@ -9,6 +9,7 @@
 //!                 ├► record     shim.json, exit.json
 //!                 ├► container  root, spec, executor: what libcontainer is given
 //!                 ├► supervise  the loop: output, control, signals, the end
+//!                 ├► ending     SIGTERM to all of it
 //!                 └► cgroup     OOM kills, killing, removing
 //! ```
 //!
@@ -27,6 +28,7 @@ mod cgroup;
 mod check;
 mod container;
 mod control;
+mod ending;
 mod error;
 mod executor;
 mod journal;

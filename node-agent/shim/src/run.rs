@@ -26,6 +26,7 @@ use crate::cgroup::Hierarchies;
 use crate::check::{check_request, check_sources};
 use crate::container::{Container, Maker, kill_children};
 use crate::control::Control;
+use crate::ending::Ending;
 use crate::error::{Context as _, Error};
 use crate::journal::Journal;
 use crate::launch::{Ready, forget_the_launcher};
@@ -153,17 +154,33 @@ impl Run {
     fn watch(&mut self, container: &Container) -> Result<Outcome, Error> {
         let mut starting = true;
         let mut failure = None;
+        let mut ending = Ending::default();
         loop {
             let mut extra: Vec<BorrowedFd<'_>> = vec![container.pidfd.as_fd()];
             if starting {
                 extra.push(container.report.descriptor().as_fd());
             }
             let (request, hierarchies) = (&self.request, &self.hierarchies);
+            let group = &request.cgroup;
+            let deadline = ending.deadline();
             let mut act = |command: &Command| match command {
-                Command::Signal { signal } => deliver(*signal, container, request, hierarchies),
+                // Before it runs there is no program that could die of it.
+                Command::Signal { signal: libc::SIGTERM, to_all: true } if !starting => {
+                    match ending.ask(container, hierarchies, group) {
+                        Ok(asked) => ending = asked,
+                        Err(error) => return failed(format!("cannot ask it to end: {error}")),
+                    }
+                    Answer::Ok
+                }
+                Command::Signal { signal, .. } => {
+                    if *signal == libc::SIGKILL {
+                        ending = Ending::Unasked;
+                    }
+                    deliver(*signal, container, group, hierarchies)
+                }
                 Command::Acknowledge => failed("the container has not ended"),
             };
-            let turn = self.supervisor.turn(&extra, None, &mut act)?;
+            let turn = self.supervisor.turn(&extra, deadline, &mut act)?;
             let ended = turn.ready[0];
             if starting && let Some(outcome) = container.report.outcome() {
                 starting = false;
@@ -174,13 +191,17 @@ impl Run {
             }
             if turn.terminate && !self.terminated {
                 self.terminated = true;
+                ending = Ending::Unasked;
                 self.journal.note("asked to end: killing the container");
                 container.signal(Signal::KILL).context(|| "kill the container")?;
             }
             if ended {
-                let outcome = container.wait()?;
+                let outcome = ending.outcome(container.wait()?);
                 return failure.map_or(Ok(outcome), Err);
             }
+            ending = ending
+                .look(container, &self.hierarchies, &self.request.cgroup)
+                .context(|| "kill the first process")?;
         }
     }
 
@@ -257,12 +278,7 @@ impl Run {
     }
 }
 
-fn deliver(
-    number: i32,
-    container: &Container,
-    request: &RunRequest,
-    hierarchies: &Hierarchies,
-) -> Answer {
+fn deliver(number: i32, container: &Container, group: &Path, hierarchies: &Hierarchies) -> Answer {
     let Some(signal) = Signal::from_named_raw(number) else {
         return failed(format!("{number} is not a signal that can be sent"));
     };
@@ -272,7 +288,7 @@ fn deliver(
     if signal == Signal::KILL {
         // All of it is in the container's pid namespace and dies with the first process. This is
         // for what a later feature puts beside it.
-        hierarchies.kill(&request.cgroup);
+        hierarchies.kill(group);
     }
     Answer::Ok
 }

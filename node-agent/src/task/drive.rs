@@ -243,7 +243,7 @@ impl Driver<'_> {
                     // Whoever is not connected hears of it when it is, or of SIGKILL.
                     self.node.mesos.shut_down(executor, self.grace_left());
                 } else if let Some(run) = &mut self.run {
-                    run.terminate().await;
+                    run.terminate(accepted.spec.mesos.is_some()).await;
                 }
             }
             Effect::Kill => {

@@ -142,18 +142,20 @@ impl Run {
         Ok(())
     }
 
-    /// Asks the container to end.
-    pub(super) async fn terminate(&mut self) {
-        self.signal(SIGTERM).await;
+    /// Asks the container to end: its first process or, as is done with the command of a Mesos
+    /// framework, all of its processes.
+    pub(super) async fn terminate(&mut self, to_all: bool) {
+        self.signal(SIGTERM, to_all).await;
     }
 
     /// Kills everything in the container.
     pub(super) async fn kill(&mut self) {
-        self.signal(SIGKILL).await;
+        self.signal(SIGKILL, false).await;
     }
 
-    async fn signal(&mut self, signal: i32) {
-        let asked = shim_client::ask(&self.directory, &Command::Signal { signal }).await;
+    async fn signal(&mut self, signal: i32, to_all: bool) {
+        let command = Command::Signal { signal, to_all };
+        let asked = shim_client::ask(&self.directory, &command).await;
         if let Err(err) = asked {
             // It may be too early or too late; what is due comes again with time.
             let error = &err as &dyn std::error::Error;

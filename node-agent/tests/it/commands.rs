@@ -7,7 +7,7 @@ use meseta_crds::TaskState;
 use meseta_crds::task::reason;
 use serde_json::json;
 
-use crate::cluster::{Cluster, message_of, pid_of, reason_of, script, state_of, uid_of};
+use crate::cluster::{Cluster, code_of, message_of, pid_of, reason_of, script, state_of, uid_of};
 use crate::machine::{Machine, is_alive};
 use crate::mesos::{FRAMEWORK, command, framework, last_of, states_of, updates_of};
 
@@ -171,4 +171,47 @@ async fn a_kill_of_the_agent_at_any_moment_tells_each_state_once() {
         assert_eq!(uuids.len(), states_of(&task).len(), "{name}");
     }
     assert!(steps.len() >= 3, "the kills have to fall into different steps: {steps:?}");
+}
+
+/// One that nobody waits for in these tests.
+const HOUR_SECONDS: i64 = 3600;
+
+#[tokio::test]
+async fn a_command_that_does_nothing_about_sigterm_ends_of_it_within_its_grace() {
+    let cluster = Cluster::start().await;
+    let machine = Machine::start(&cluster).await;
+    let alone = "echo ready; sleep 1000000";
+    let parent = "sh -c 'echo ready; while :; do sleep 0.05; done'; echo next; sleep 1000000";
+    for (name, text) in [("alone", alone), ("parent", parent)] {
+        let spec = command(script(text), name);
+        let uid = uid_of(&cluster.launch(&machine.name, name, spec).await);
+        machine.until_output(&uid, "ready\n").await;
+        cluster.until_state(name, TaskState::Running).await;
+        cluster.kill(name, Some(HOUR_SECONDS)).await;
+        let task = cluster.until_told(name).await;
+        assert_eq!(state_of(&task), TaskState::Killed, "{}", message_of(&task));
+        assert_eq!(states_of(&task), ["STARTING", "RUNNING", "KILLED"]);
+        assert_eq!(last_of(&task), "SOURCE_EXECUTOR -: Command terminated with signal Terminated");
+        assert_eq!(machine.output(&uid), "ready\n");
+    }
+    machine.until_nothing_left(2).await;
+}
+
+#[tokio::test]
+async fn a_task_that_is_not_of_mesos_gets_sigterm_in_its_first_process_only() {
+    let cluster = Cluster::start().await;
+    let machine = Machine::start(&cluster).await;
+    let text = "trap 'echo asked; wait; exit 7' TERM; \
+                sh -c \"trap 'echo child' TERM; echo ready; sleep 1; echo over\" & \
+                wait";
+    let mut spec = script(text);
+    spec["terminationGracePeriodSeconds"] = json!(HOUR_SECONDS);
+    let uid = uid_of(&cluster.place(&machine.name, "plain", spec).await);
+    machine.until_output(&uid, "ready\n").await;
+    cluster.until_state("plain", TaskState::Running).await;
+    cluster.kill("plain", None).await;
+    let task = cluster.until_released("plain").await;
+    assert_eq!((state_of(&task), code_of(&task)), (TaskState::Killed, Some(7)));
+    assert_eq!(machine.output(&uid), "ready\nasked\nover\n");
+    machine.until_nothing_left(1).await;
 }

@@ -61,7 +61,7 @@ fn a_command_in_pieces_is_answered_once_it_is_complete() {
     assert!(fixture.seen.is_empty() && fixture.control.deadline().is_some());
     client.write_all(b"nal\",\"signal\":15}\n").unwrap();
     fixture.turn();
-    assert_eq!(fixture.seen, [Command::Signal { signal: 15 }]);
+    assert_eq!(fixture.seen, [Command::Signal { signal: 15, to_all: false }]);
     assert_eq!(fixture.control.deadline(), None);
     assert_eq!(line(&client), "{\"answer\":\"ok\"}\n");
 }

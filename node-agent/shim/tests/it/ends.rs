@@ -79,6 +79,50 @@ fn a_program_that_ignores_sigterm_is_ended_by_sigkill_with_all_its_children() {
 }
 
 #[test]
+fn sigterm_to_all_ends_a_program_that_does_nothing_about_it() {
+    let run = Run::script("echo ready; sleep 1000000");
+    run.start().wait_for(Phase::Running);
+    run.wait_until("it is ready", || run.stdout() == "ready\n");
+    assert_eq!(run.terminate_all(), Answer::Ok);
+    assert_eq!(run.finish().outcome, Outcome::Signaled { signal: 15 });
+}
+
+#[test]
+fn sigterm_to_all_ends_a_shell_before_its_next_command_and_after_its_children() {
+    let child = "trap 'sleep 0.2; echo bye; exit' TERM; echo ready; while :; do sleep 0.01; done";
+    let run = Run::script(&format!("sh -c \"{child}\"; echo next; sleep 1000000"));
+    run.start().wait_for(Phase::Running);
+    run.wait_until("the trap is set", || run.stdout() == "ready\n");
+    assert_eq!(run.terminate_all(), Answer::Ok);
+    // It is asked twice by an agent that died in between.
+    assert_eq!(run.terminate_all(), Answer::Ok);
+    assert_eq!(run.finish().outcome, Outcome::Signaled { signal: 15 });
+    assert!(run.stdout().starts_with("ready\nbye\n"), "{}", run.stdout());
+    assert!(!run.stdout().contains("next"), "{}", run.stdout());
+}
+
+#[test]
+fn sigterm_to_all_leaves_the_end_to_a_first_process_that_catches_it() {
+    let run = Run::script("trap 'echo bye; exit 7' TERM; sleep 1000000 & echo ready; wait; wait");
+    run.start().wait_for(Phase::Running);
+    run.wait_until("the trap is set", || run.stdout() == "ready\n");
+    assert_eq!(run.terminate_all(), Answer::Ok);
+    assert_eq!(run.finish().outcome, Outcome::Exited { code: 7 });
+    assert_eq!(run.stdout(), "ready\nbye\n");
+}
+
+#[test]
+fn a_kill_after_sigterm_to_all_ends_what_is_deaf() {
+    let run = Run::script("sh -c \"trap '' TERM; echo ready; exec sleep 1000000\"; echo next");
+    run.start().wait_for(Phase::Running);
+    run.wait_until("it is ready", || run.stdout() == "ready\n");
+    assert_eq!(run.terminate_all(), Answer::Ok);
+    assert_eq!(run.signal(Signal::KILL), Answer::Ok);
+    assert_eq!(run.finish().outcome, Outcome::Signaled { signal: 9 });
+    assert_eq!(run.stdout(), "ready\n");
+}
+
+#[test]
 fn a_signal_that_is_none_and_one_that_comes_too_late_are_refused() {
     let run = Run::script("read line < pipe");
     rustix::fs::mknodat(
@@ -90,7 +134,10 @@ fn a_signal_that_is_none_and_one_that_comes_too_late_are_refused() {
     )
     .unwrap();
     run.start().wait_for(Phase::Running);
-    assert!(matches!(run.ask(&Command::Signal { signal: 99 }), Answer::Failed { .. }));
+    assert!(matches!(
+        run.ask(&Command::Signal { signal: 99, to_all: false }),
+        Answer::Failed { .. }
+    ));
     fs::write(run.sandbox().join("pipe"), "go\n").unwrap();
     run.wait_for(Phase::Ended);
     assert!(matches!(run.signal(Signal::TERM), Answer::Failed { .. }));

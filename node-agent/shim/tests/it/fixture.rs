@@ -158,7 +158,12 @@ impl Run {
     }
 
     pub(crate) fn signal(&self, signal: Signal) -> Answer {
-        self.ask(&Command::Signal { signal: signal.as_raw() })
+        self.ask(&Command::Signal { signal: signal.as_raw(), to_all: false })
+    }
+
+    /// SIGTERM to all of the container.
+    pub(crate) fn terminate_all(&self) -> Answer {
+        self.ask(&Command::Signal { signal: Signal::TERM.as_raw(), to_all: true })
     }
 
     /// Sends a signal to the shim itself.
