@@ -24,6 +24,7 @@ use tokio::sync::Mutex;
 
 use self::pending::Waiting;
 use self::place::{Order, Settled};
+use self::roles::Automatic;
 use crate::cluster::{Cluster, Key};
 
 /// How long a follower lets changes gather.
@@ -34,8 +35,6 @@ pub(crate) struct Shell {
     allocator: Allocator,
     /// Paths of the roles by name of the record; a removal tells the name only.
     role_paths: BTreeMap<String, String>,
-    /// Paths that tasks and schedulers have named.
-    used_paths: BTreeSet<String>,
     /// Tasks without an agent.
     waiting: BTreeMap<Key, Waiting>,
     /// Where the look at `waiting` goes on.
@@ -48,6 +47,9 @@ pub(crate) struct Shell {
     unsettled: BTreeSet<Key>,
     /// Tasks whose placement the server refused, in the version it refused.
     refused: BTreeMap<Key, String>,
+    /// Roles that come and go by themselves.
+    automatic: Automatic,
+    /// When something was written about a role, by name; forgotten when it may be again.
     roles_reported: BTreeMap<String, tokio::time::Instant>,
 }
 
@@ -61,17 +63,18 @@ pub(crate) async fn follow(cluster: &Cluster, shell: &Mutex<Shell>) -> Infallibl
 }
 
 impl Shell {
-    pub(crate) fn new() -> Self {
+    /// `unused_roles`: how long the record of a role that came by itself stays when nothing uses it.
+    pub(crate) fn new(unused_roles: Duration) -> Self {
         Self {
             allocator: Allocator::new(),
             role_paths: BTreeMap::new(),
-            used_paths: BTreeSet::new(),
             waiting: BTreeMap::new(),
             next_explained: None,
             placing: BTreeSet::new(),
             launching: BTreeSet::new(),
             unsettled: BTreeSet::new(),
             refused: BTreeMap::new(),
+            automatic: Automatic::new(unused_roles),
             roles_reported: BTreeMap::new(),
         }
     }
@@ -118,9 +121,6 @@ impl Shell {
                 continue;
             };
             self.refused.remove(&key);
-            if !self.used_paths.contains(&row.role) {
-                self.used_paths.insert(row.role.clone());
-            }
             self.allocator.upsert_task(convert::task(task_key, row));
             if row.agent.is_none() && !row.state.is_terminal() {
                 self.waiting.entry(key).or_default();

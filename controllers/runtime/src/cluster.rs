@@ -13,7 +13,7 @@ use kube::ResourceExt as _;
 use meseta_crds::{Agent, Framework, FrameworkRole, Task};
 use tokio::sync::Notify;
 
-pub(crate) use rows::{AgentRow, Key, OWN_WRITE_AHEAD, RoleRow, TaskRow};
+pub(crate) use rows::{AUTOMATIC_LABEL, AgentRow, Key, OWN_WRITE_AHEAD, RoleRow, TaskRow, unsaid};
 
 use crate::clock::Boottime;
 use crate::queue::Queue;
@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(crate) tasks_of_framework: BTreeMap<String, BTreeSet<Key>>,
     /// By name of the agent: tasks that have it.
     pub(crate) tasks_of_agent: BTreeMap<String, BTreeSet<Key>>,
+    /// By path of the role: how many tasks have it.
+    tasks_of_role: BTreeMap<String, usize>,
     /// Terminal tasks that were applied alone.
     pub(crate) finished_alone: BTreeSet<Key>,
     /// Uids of framework tasks whose end a watch has told of, the latest last, and when.
@@ -230,6 +232,10 @@ impl State {
         if let Some(agent) = &row.agent {
             self.tasks_of_agent.entry(agent.clone()).or_default().insert(key.clone());
         }
+        match self.tasks_of_role.get_mut(&row.role) {
+            Some(count) => *count += 1,
+            None => drop(self.tasks_of_role.insert(row.role.clone(), 1)),
+        }
         self.tasks.insert(key, row);
     }
 
@@ -251,12 +257,25 @@ impl State {
         if let Some(agent) = &row.agent {
             remove_from(&mut self.tasks_of_agent, agent, key);
         }
+        if let Some(count) = self.tasks_of_role.get_mut(&row.role) {
+            *count -= 1;
+            if *count == 0 {
+                self.tasks_of_role.remove(&row.role);
+            }
+        }
         self.finished_alone.remove(key);
     }
 
     /// Whether a watch has told, not long ago, that this record is gone.
     pub(crate) fn was_removed(&self, uid: &str) -> bool {
         self.removed_uids.contains(uid)
+    }
+
+    /// Paths of the roles that tasks or frameworks have.
+    pub(crate) fn used_roles(&self) -> BTreeSet<&str> {
+        let of_tasks = self.tasks_of_role.keys().map(String::as_str);
+        let of_frameworks = self.frameworks.values().map(|framework| framework.spec.role.as_str());
+        of_tasks.chain(of_frameworks).collect()
     }
 
     /// The tasks of a framework.

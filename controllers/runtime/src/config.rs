@@ -30,6 +30,9 @@ pub struct Config {
     pub agents: AgentPolicy,
     /// What is kept of finished tasks.
     pub retention: RetentionPolicy,
+    /// How long the record of a role that came by itself, and that nobody has written into, stays
+    /// when no task and no framework has the role any more.
+    pub unused_roles: Duration,
 }
 
 impl Config {
@@ -45,6 +48,7 @@ impl Config {
             fence_margin: Duration::from_secs(1),
             agents: AgentPolicy::default(),
             retention: RetentionPolicy::default(),
+            unused_roles: Duration::from_secs(300),
         }
     }
 

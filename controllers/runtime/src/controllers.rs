@@ -73,7 +73,7 @@ impl Controllers {
         config.check()?;
         let fence = Fence::default();
         let cluster = Arc::new(Cluster::new(Queue::new(FRAMEWORK_DISTANCE)));
-        let shell = Arc::new(Mutex::new(Shell::new()));
+        let shell = Arc::new(Mutex::new(Shell::new(config.unused_roles)));
         // Ends what still runs when this future is dropped.
         let background = CancellationToken::new();
         let _stop_background = background.clone().drop_guard();

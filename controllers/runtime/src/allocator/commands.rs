@@ -14,8 +14,9 @@ use crate::clock::Boottime;
 use crate::cluster::{Cluster, Key};
 use crate::market::{Command, LaunchError, Launched, Taken};
 
-/// Shortest time for which what was declined is not offered again: a scheduler that asks for none
-/// must not get the same offer hundreds of times a second. In Mesos it is a second.
+/// Shortest time for which what was given back, on purpose or by a mistake, is not offered again: a
+/// scheduler that asks for no time, or accepts wrongly what it gets, must not get the same offer
+/// hundreds of times a second. In Mesos it is a second.
 const SHORTEST_FILTER: Duration = Duration::from_millis(250);
 
 impl Shell {
@@ -31,11 +32,9 @@ impl Shell {
         // Whoever asked may have gone.
         match command {
             Command::Enter(seat, answer) => {
-                self.used_paths.extend(seat.roles.iter().cloned());
                 drop(answer.send(seats.enter(allocator, seat)));
             }
             Command::SetRoles { uid, roles, suppressed, done } => {
-                self.used_paths.extend(roles.iter().cloned());
                 seats.set_roles(allocator, &uid, roles, &suppressed);
                 let _ = done.send(());
             }
@@ -56,7 +55,7 @@ impl Shell {
                 let _ = done.send(());
             }
             Command::Take { uid, offers, answer } => {
-                drop(answer.send(seats.take(allocator, &uid, &offers)));
+                drop(answer.send(seats.take(allocator, &uid, &offers, until(Duration::ZERO))));
             }
             Command::Launch { taken, tasks, filter, answer } => {
                 let filter = until(filter);
@@ -98,7 +97,8 @@ impl Shell {
         }
         drop(state);
         if let Err(err) = self.allocator.accept(&held.offers, rows, filter) {
-            held.offers.iter().for_each(|id| self.allocator.decline(*id, None));
+            let shortest = until(Duration::ZERO);
+            held.offers.iter().for_each(|id| self.allocator.decline(*id, shortest));
             let why = match &err {
                 AcceptError::NoOffer | AcceptError::Gone(_) => LaunchError::Gone,
                 AcceptError::TooMuch => LaunchError::TooMuch,
@@ -155,8 +155,8 @@ impl Shell {
     }
 }
 
-/// When a filter ends that lasts so long from now.
-fn until(filter: Duration) -> Option<i64> {
+/// When a filter ends that lasts so long from now, and at least [`SHORTEST_FILTER`].
+pub(super) fn until(filter: Duration) -> Option<i64> {
     let millis = i64::try_from(filter.max(SHORTEST_FILTER).as_millis()).unwrap_or(i64::MAX);
     Some(Boottime::now().millis().saturating_add(millis))
 }

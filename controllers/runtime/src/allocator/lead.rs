@@ -25,6 +25,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::Shell;
+use super::commands::until;
 use super::launch::{self, Outcome};
 use super::place::{self, Settled};
 use super::seats::Seats;
@@ -126,7 +127,7 @@ impl Shell {
                     pace.wake();
                 }
                 Some(number) = seats.next_gone() => {
-                    seats.give_back(&mut self.allocator, number);
+                    seats.give_back(&mut self.allocator, number, until(Duration::ZERO));
                     pace.wake();
                 }
                 Some(()) = reporting.next() => {}

@@ -1,29 +1,32 @@
 //! Roles that appear by themselves, and what is said about each.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod automatic;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kube::Api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use meseta_crds::condition::{self, Time, Value, kind};
-use meseta_crds::framework_role::default_weight;
-use meseta_crds::{FrameworkRole, FrameworkRoleSpec, FrameworkRoleStatus, ResourceList};
+use meseta_crds::{FrameworkRole, FrameworkRoleStatus};
 use meseta_planning::framework::short_hash;
 use tokio::time::Instant;
 
+pub(super) use self::automatic::Automatic;
+use self::automatic::Doomed;
 use super::{Shell, convert};
-use crate::cluster::{Cluster, RoleRow};
+use crate::cluster::{AUTOMATIC_LABEL, Cluster, RoleRow, unsaid};
 use crate::write::{WriteError, Writer};
 
 /// Least time between two status writes of one role.
 const REPORT_INTERVAL: Duration = Duration::from_secs(2);
-/// Least time between two tries to create one role.
-const CREATE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Something to write about a role.
 pub(super) enum RoleReport {
-    /// The role was used and has no record.
+    /// The role is used and has no record.
     Create { path: String },
+    /// The record came by itself, and the role is not used any more.
+    Delete(Doomed),
     /// Its numbers have changed.
     Status { name: String, status: Box<FrameworkRoleStatus> },
 }
@@ -33,18 +36,19 @@ impl RoleReport {
         let roles: Api<FrameworkRole> = Api::all(writer.client.clone());
         match self {
             Self::Create { path } => {
-                let name = record_name(&path);
-                let spec = FrameworkRoleSpec {
-                    path,
-                    weight: default_weight(),
-                    guarantees: ResourceList::new(),
-                    limits: ResourceList::new(),
-                };
-                let role = FrameworkRole::new(&name, spec);
+                let role = record(path);
                 match writer.write(roles.create(&PostParams::default(), &role)).await {
                     Ok(_) | Err(WriteError::AlreadyExists) => Ok(()),
                     Err(err) => Err(err),
                 }
+            }
+            Self::Delete(Doomed { name, uid, version }) => {
+                let preconditions =
+                    Preconditions { uid: Some(uid), resource_version: Some(version) };
+                let parameters = DeleteParams::background().preconditions(preconditions);
+                writer.write(roles.delete(&name, &parameters)).await?;
+                tracing::info!(name, "role forgotten that nothing uses");
+                Ok(())
             }
             Self::Status { name, status } => {
                 let patch = serde_json::json!({"status": status});
@@ -57,27 +61,22 @@ impl RoleReport {
 }
 
 impl Shell {
-    /// At most `room` roles to create or to report on now.
+    /// At most `room` roles to create, to delete or to report on now.
     pub(super) fn role_reports(&mut self, cluster: &Cluster, room: usize) -> Vec<RoleReport> {
         let shares: BTreeMap<String, convert::Share> =
             convert::shares(&self.allocator).into_iter().map(|s| (s.path.clone(), s)).collect();
         let now = Instant::now();
         let state = cluster.lock();
-        let known: BTreeSet<&str> = state.roles.values().map(|row| row.path.as_str()).collect();
-        let used = state.frameworks.values().map(|framework| &framework.spec.role);
-        let missing: BTreeSet<&String> =
-            used.chain(&self.used_paths).filter(|path| !known.contains(path.as_str())).collect();
-        let mut reports = Vec::new();
-        for path in missing {
-            let tried = self.roles_reported.get(path);
-            if tried.is_none_or(|tried| now - *tried >= CREATE_INTERVAL) && reports.len() < room {
-                self.roles_reported.insert(path.clone(), now);
-                reports.push(RoleReport::Create { path: path.clone() });
-            }
+        let missing = self.automatic.missing(&state, now, room);
+        let mut reports: Vec<_> =
+            missing.into_iter().map(|path| RoleReport::Create { path }).collect();
+        self.roles_reported.retain(|_, at| now - *at < REPORT_INTERVAL);
+        for doomed in self.automatic.doomed(&state, now, room - reports.len()) {
+            self.roles_reported.insert(doomed.name.clone(), now);
+            reports.push(RoleReport::Delete(doomed));
         }
         for (name, row) in &state.roles {
-            let reported = self.roles_reported.get(name);
-            if reports.len() >= room || reported.is_some_and(|r| now - *r < REPORT_INTERVAL) {
+            if reports.len() >= room || self.roles_reported.contains_key(name) {
                 continue;
             }
             let status = status(row, shares.get(&row.path));
@@ -110,6 +109,14 @@ fn status(row: &RoleRow, share: Option<&convert::Share>) -> FrameworkRoleStatus 
         dominant_share: Some(share.map_or_else(|| "0%".to_owned(), |s| s.dominant_share.clone())),
         pending_tasks: share.map_or(0, |share| share.pending_tasks),
     }
+}
+
+/// The record of a role that appears by itself.
+fn record(path: String) -> FrameworkRole {
+    let mut role = FrameworkRole::new(&record_name(&path), unsaid(path));
+    let label = (AUTOMATIC_LABEL.to_owned(), "true".to_owned());
+    role.metadata.labels = Some([label].into());
+    role
 }
 
 /// The name of the record of a role that appears by itself: the path with dots, or, where that would

@@ -5,9 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt as _};
 use meseta_crds::condition::{self, Condition, kind};
+use meseta_crds::framework_role::default_weight;
 use meseta_crds::task::{Constraint, MesosStatus, TaskOwner};
 use meseta_crds::{
-    AGENT_FINALIZER, Agent, FrameworkRole, FrameworkRoleStatus, ResourceList, Task, TaskState,
+    AGENT_FINALIZER, Agent, FrameworkRole, FrameworkRoleSpec, FrameworkRoleStatus, ResourceList,
+    Task, TaskState,
 };
 
 use crate::clock::Boottime;
@@ -176,9 +178,26 @@ impl AgentRow {
     }
 }
 
+/// Label on the records of roles that came by themselves, with the value `true`.
+pub(crate) const AUTOMATIC_LABEL: &str = "meseta.dev/automatic";
+
+/// What holds for a role of which nobody has said anything.
+pub(crate) fn unsaid(path: String) -> FrameworkRoleSpec {
+    FrameworkRoleSpec {
+        path,
+        weight: default_weight(),
+        guarantees: ResourceList::new(),
+        limits: ResourceList::new(),
+    }
+}
+
 /// One role; there are few, so its status is kept whole.
 #[derive(Clone, Debug)]
 pub(crate) struct RoleRow {
+    pub(crate) uid: String,
+    pub(crate) version: String,
+    /// Whether the record came by itself and nobody has written anything into it since.
+    pub(crate) automatic: bool,
     pub(crate) path: String,
     pub(crate) weight: i64,
     pub(crate) limits: ResourceList,
@@ -189,7 +208,16 @@ pub(crate) struct RoleRow {
 
 impl RoleRow {
     pub(super) fn new(role: &FrameworkRole) -> Self {
+        let labels = role.labels();
+        let labelled =
+            labels.len() == 1 && labels.get(AUTOMATIC_LABEL).is_some_and(|v| v == "true");
+        let bare = role.annotations().is_empty()
+            && role.finalizers().is_empty()
+            && role.owner_references().is_empty();
         Self {
+            uid: role.uid().unwrap_or_default(),
+            version: role.resource_version().unwrap_or_default(),
+            automatic: labelled && bare && role.spec == unsaid(role.spec.path.clone()),
             path: role.spec.path.clone(),
             weight: role.spec.weight,
             limits: role.spec.limits.clone(),

@@ -3,6 +3,7 @@
 mod faults;
 mod launches;
 mod offers;
+mod roles;
 mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -20,12 +20,14 @@ pub(in crate::allocator) struct Held {
 }
 
 impl Seats {
-    /// See [`Market::take`](crate::Market::take).
+    /// See [`Market::take`](crate::Market::take). What goes back at once is not offered to the seat
+    /// again before `filter_until`.
     pub(in crate::allocator) fn take(
         &mut self,
         allocator: &mut Allocator,
         uid: &str,
         offers: &[String],
+        filter_until: Option<i64>,
     ) -> Result<Taken, TakeError> {
         let own = self.own(uid, offers);
         let checked = self.check(uid, offers);
@@ -33,7 +35,7 @@ impl Seats {
         let Checked { agent, role, namespace, resources } = match checked {
             Ok(checked) => checked,
             Err(err) => {
-                own.into_iter().for_each(|id| allocator.decline(id, None));
+                own.into_iter().for_each(|id| allocator.decline(id, filter_until));
                 return Err(err);
             }
         };
@@ -68,10 +70,16 @@ impl Seats {
         self.kept.next().await
     }
 
-    /// Gives back what is not used up of a [`Taken`] that is gone.
-    pub(in crate::allocator) fn give_back(&mut self, allocator: &mut Allocator, number: u64) {
+    /// Gives back what is not used up of a [`Taken`] that is gone; it is not offered to the seat
+    /// again before `filter_until`.
+    pub(in crate::allocator) fn give_back(
+        &mut self,
+        allocator: &mut Allocator,
+        number: u64,
+        filter_until: Option<i64>,
+    ) {
         let Some(held) = self.held.remove(&number) else { return };
-        held.offers.into_iter().for_each(|id| allocator.decline(id, None));
+        held.offers.into_iter().for_each(|id| allocator.decline(id, filter_until));
     }
 
     /// Whether the named offers can be taken together; the order of the checks is Mesos'.

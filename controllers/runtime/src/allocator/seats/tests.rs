@@ -123,7 +123,7 @@ impl World {
             Event::Drop(index) => {
                 if !self.taken.is_empty() {
                     let (_, taken) = self.taken.remove(index.index(self.taken.len()));
-                    self.seats.give_back(&mut self.allocator, taken.number);
+                    self.seats.give_back(&mut self.allocator, taken.number, None);
                 }
             }
             Event::UseUp(index) => {
@@ -158,7 +158,7 @@ impl World {
         // One whose reader has gone may still speak for a while.
         let scheduler = self.schedulers.get(uid);
         let knows = scheduler.is_none_or(|s| named.iter().all(|offer| s.offers.contains(offer)));
-        match self.seats.take(&mut self.allocator, uid, &named) {
+        match self.seats.take(&mut self.allocator, uid, &named, None) {
             Ok(taken) => {
                 assert!(knows, "{named:?}");
                 self.taken.push((uid.to_owned(), taken));
@@ -310,7 +310,8 @@ fn offers_that_do_not_go_together_go_back_if_they_are_valid() {
     let mut world = world_with_an_offer();
     let take = |world: &mut World, uid: &str, offers: &[&str]| {
         let offers: Vec<String> = offers.iter().map(|offer| (*offer).to_owned()).collect();
-        world.seats.take(&mut world.allocator, uid, &offers).map(|taken| taken.resources)
+        let taken = world.seats.take(&mut world.allocator, uid, &offers, None);
+        taken.map(|taken| taken.resources)
     };
     let invalid = |offer: &str| Err(TakeError::Invalid(offer.to_owned()));
     assert_eq!(take(&mut world, "f0", &[]), Err(TakeError::None));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::StreamExt as _;
 use meseta_crds::TaskState;
-use meseta_runtime::{Notice, OfferChange, TakeError};
+use meseta_runtime::{LaunchError, Notice, OfferChange, TakeError};
 
 use super::*;
 
@@ -135,11 +135,6 @@ async fn a_role_that_is_left_loses_its_offers_and_the_scheduler_is_told() {
     assert_eq!(scheduler.next().await, Some(Notice::Rescinded(vec![offers[0].id.clone()])));
     let offers = scheduler.offers(1).await;
     assert_eq!(offers[0].role, "ops");
-    // Roles that only schedulers use get records as well.
-    let roles: Api<meseta_crds::FrameworkRole> = Api::all(admin.clone());
-    let roles = &roles;
-    crate::eventually(|| async move { roles.get("ops").await.map_err(|err| err.to_string()) })
-        .await;
 }
 
 #[tokio::test]
@@ -177,6 +172,39 @@ async fn what_is_taken_and_dropped_goes_back() {
     assert!(again.is_err(), "an offer is taken once");
     drop(taken);
     assert_eq!(lines(&scheduler.offers(1).await), ["one 4"]);
+}
+
+#[tokio::test]
+async fn what_is_accepted_wrongly_or_not_used_is_not_offered_again_at_once() {
+    /// A little less than the shortest filter: clocks are read in whole milliseconds.
+    const PAUSE: Duration = Duration::from_millis(240);
+    let server = Server::start().await;
+    let admin = server.admin();
+    agents::register(&admin, "one", 4).await;
+    let (_control_plane, handle) = server.control_plane("a");
+    let term = leading(&handle).await;
+    let mut scheduler = Scheduler::enter(&admin, &term.market, "spark", &["eng"]).await;
+    let mut offers = scheduler.offers(1).await;
+
+    let begin = tokio::time::Instant::now();
+    let with_a_stale_one = vec![offers[0].id.clone(), "stale".to_owned()];
+    let taken = scheduler.market.take(scheduler.uid(), with_a_stale_one).await.unwrap();
+    assert_eq!(taken.unwrap_err(), TakeError::Invalid("stale".to_owned()));
+    offers = scheduler.offers(1).await;
+    assert!(begin.elapsed() >= PAUSE, "after an offer that is not there");
+
+    let begin = tokio::time::Instant::now();
+    drop(scheduler.take(&[&offers[0]]).await);
+    offers = scheduler.offers(1).await;
+    assert!(begin.elapsed() >= PAUSE, "after a change of mind");
+
+    let begin = tokio::time::Instant::now();
+    let taken = scheduler.take(&[&offers[0]]).await;
+    let tasks = vec![scheduler.task("t", 5)];
+    let launched = scheduler.market.launch(taken, tasks, Duration::ZERO).await.unwrap();
+    assert!(matches!(launched[0], Err(LaunchError::TooMuch)), "{:?}", launched[0]);
+    scheduler.offers(1).await;
+    assert!(begin.elapsed() >= PAUSE, "after more than was offered");
 }
 
 #[tokio::test]
