@@ -259,6 +259,21 @@ impl Scheduler {
         self.call("launchTasks", &json!([offer["id"], tasks, {"refuse_seconds": 0.0}]))
     }
 
+    /// Ends the scheduler, and with it the framework.
+    ///
+    /// # Errors
+    /// pymesos complains; the message says of what.
+    pub fn stop(mut self) -> Result<()> {
+        self.call("stop", &json!([]))?;
+        self.call("join", &json!([]))?;
+        let events = self.events();
+        let complaint = events.iter().find(|event| {
+            event.name() == "log" && event.body["text"].to_string().contains("Teardown")
+        });
+        ensure!(complaint.is_none(), "{:#}", complaint.map_or(&Value::Null, |event| &event.body));
+        Ok(())
+    }
+
     /// Ends it gracefully and leaves the framework as it is, for another to take over.
     ///
     /// # Errors

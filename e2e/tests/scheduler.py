@@ -22,6 +22,13 @@ def tell(event, **fields):
         print(json.dumps({"event": event, **fields}), flush=True)
 
 
+class Log(logging.Handler):
+    """What pymesos complains about, among the events."""
+
+    def emit(self, record):
+        tell("log", text=self.format(record))
+
+
 def scalars(resources):
     return {r["name"]: r["scalar"]["value"] for r in resources if "scalar" in r}
 
@@ -81,7 +88,7 @@ class Told(Scheduler):
 
 
 def main():
-    logging.basicConfig(level=logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, handlers=[Log()])
     options = json.loads(sys.argv[1])
     driver = MesosSchedulerDriver(
         Told(options.get("accept")), options["framework"], options["master"],

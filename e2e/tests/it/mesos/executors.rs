@@ -104,7 +104,7 @@ fn an_executor_runs_tasks_and_talks_with_its_scheduler(store: StoreKind) {
         assert_eq!(witness.heard(&format!("launch {task}")), 1, "{:?}", witness.lines());
     }
 
-    scheduler.call("stop", &json!([])).unwrap();
+    scheduler.stop().unwrap();
     await_heard(&witness, "shutdown");
     await_empty(&client);
     cluster.agents()[0].await_nothing_left().unwrap();

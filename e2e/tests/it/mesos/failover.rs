@@ -91,7 +91,7 @@ fn a_follower_sends_schedulers_and_readers_of_offers_to_the_leader() {
         };
         seen(0);
         seen(1);
-        scheduler.call("stop", &json!([])).unwrap();
+        scheduler.stop().unwrap();
     }
     await_empty(&cluster.client_of(1));
 

@@ -76,7 +76,7 @@ fn a_scheduler_gets_offers_launches_tasks_kills_one_and_ends(store: StoreKind) {
             task["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty)
         })
         .unwrap();
-    scheduler.call("stop", &json!([])).unwrap();
+    scheduler.stop().unwrap();
     await_empty(&client);
     cluster.agents()[0].await_nothing_left().unwrap();
 }

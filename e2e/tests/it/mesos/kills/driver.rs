@@ -305,8 +305,8 @@ impl Driver {
     }
 
     /// Ends the framework; nothing is left of it.
-    pub(super) fn end(mut self, cluster: &Cluster) {
-        self.scheduler.call("stop", &json!([])).unwrap();
+    pub(super) fn end(self, cluster: &Cluster) {
+        self.scheduler.stop().unwrap();
         await_empty(&cluster.client());
         cluster.agents()[0].await_nothing_left().unwrap();
     }
