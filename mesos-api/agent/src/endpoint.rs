@@ -23,12 +23,12 @@ use http_body::Body;
 use meseta_mesos_wire::{Encoding, v1};
 use tokio_util::sync::CancellationToken;
 
-use crate::call::{self, Checked, Subscription};
-use crate::executors::{Executors, Found, NotTaken, Slot, Turn, take_update};
-use crate::stream::Events;
+use crate::call::{self, Checked};
+use crate::executors::{Executors, Found, NotTaken, Slot, take_update};
+use crate::stream::{Brought, Events};
 use answer::{Answer, Refusal};
 use read::Read;
-pub(crate) use read::Room;
+pub(crate) use read::{Held, Room};
 use route::Route;
 
 /// What answers.
@@ -72,7 +72,8 @@ impl Endpoint {
 
     /// Whether connections from this address begin on this machine.
     fn is_here(&self, peer: IpAddr) -> bool {
-        peer.to_canonical().is_loopback() || self.own == Some(peer)
+        let peer = peer.to_canonical();
+        peer.is_loopback() || self.own.is_some_and(|own| own.to_canonical() == peer)
     }
 
     async fn call<B>(&self, request: Request<B>) -> Result<Answer, Refusal>
@@ -102,16 +103,16 @@ impl Endpoint {
             Found::NoFramework => return Err(Refusal::bad_request("Framework cannot be found")),
             Found::NoExecutor => return Err(Refusal::bad_request("Executor cannot be found")),
         };
-        if let Checked::Subscribe(brought) = checked {
+        if let Checked::Subscribe(subscription) = checked {
             let (executors, shutdown) = (self.executors.clone(), self.shutdown.clone());
-            let (brought, turn) = match slot.turn_now() {
-                Some(turn) => (brought, turn),
+            let brought = match slot.turn_now() {
+                Some(turn) => Brought { subscription, turn, room: body.into_room() },
                 None => {
-                    drop(brought);
+                    drop(subscription);
                     wait_to_subscribe(&slot, &head.headers, body).await?
                 }
             };
-            let events = Events::open(executors, slot, brought, turn, encoding, shutdown);
+            let events = Events::open(executors, slot, brought, encoding, shutdown);
             return Ok(answer::events(events, encoding));
         }
         drop(body);
@@ -137,16 +138,18 @@ impl Endpoint {
 }
 
 /// Waits until the updates that a SUBSCRIBE brings may be stored. What waits is the body, which has
-/// its room: decoded it may take many times as much.
+/// its room: decoded it may take many times as much. The head of the answer waits with it.
 async fn wait_to_subscribe(
     slot: &Slot,
     headers: &HeaderMap,
     body: Read,
-) -> Result<(Subscription, Turn), Refusal> {
+) -> Result<Brought, Refusal> {
     let replaced = || Refusal::unavailable("A newer SUBSCRIBE of this executor has come");
     let turn = slot.turn_to_subscribe().await.ok_or_else(replaced)?;
     match check(parse(headers, &body)?)? {
-        Checked::Subscribe(brought) => Ok((brought, turn)),
+        Checked::Subscribe(subscription) => {
+            Ok(Brought { subscription, turn, room: body.into_room() })
+        }
         // The same bytes are the same call.
         Checked::Update(_) | Checked::Message(_) | Checked::Heartbeat | Checked::Unknown => {
             Err(Refusal::bad_request("Expecting a SUBSCRIBE"))

@@ -41,8 +41,8 @@
 //! # Who may call
 //!
 //! Only peers on this machine are served: those with a loopback address, or with the one that the
-//! agent listens at. Beyond that an executor is believed
-//! who it says it is: Mesos' token (`MESOS_EXECUTOR_AUTHENTICATION_TOKEN`, sent as `Bearer`) cannot
+//! agent listens at; where it listens at all addresses, loopback alone. Beyond that an executor is
+//! believed who it says it is: Mesos' token (`MESOS_EXECUTOR_AUTHENTICATION_TOKEN`, sent as `Bearer`) cannot
 //! be asked for, because `pymesos` 0.3.15 does not send it. So a program on this machine, of
 //! whatever container with the machine's network, that knows the ids of a framework and its executor
 //! can take that executor's subscription over, see the tasks it is given from then on, and send

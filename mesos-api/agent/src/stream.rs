@@ -16,6 +16,7 @@ use tokio::time::{Instant, Interval, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::call::Subscription;
+use crate::endpoint::Held;
 use crate::event;
 use crate::executors::{Executors, Slot, Turn, take_brought};
 use crate::session::Step;
@@ -26,6 +27,13 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30 * 60);
 /// Time before a hand-over that failed is tried again.
 const HANDOVER_RETRY: Duration = Duration::from_secs(1);
 
+/// What a SUBSCRIBE brought, and what it holds until that is stored.
+pub(crate) struct Brought {
+    pub(crate) subscription: Subscription,
+    pub(crate) turn: Turn,
+    pub(crate) room: Held,
+}
+
 /// One stream. When it is dropped the executor is disconnected, unless a newer one has begun.
 pub(crate) struct Events {
     executors: Executors,
@@ -33,20 +41,18 @@ pub(crate) struct Events {
     number: u64,
     encoding: Encoding,
     /// What the SUBSCRIBE brought, until it was looked at.
-    brought: Option<(Subscription, Turn)>,
+    brought: Option<Brought>,
     changes: watch::Receiver<()>,
     heartbeat: Interval,
     shutdown: CancellationToken,
 }
 
 impl Events {
-    /// Begins a stream; the older one of the executor ends. `turn` is held until the updates it
-    /// brought are stored.
+    /// Begins a stream; the older one of the executor ends.
     pub(crate) fn open(
         executors: Executors,
         slot: Arc<Slot>,
-        brought: Subscription,
-        turn: Turn,
+        brought: Brought,
         encoding: Encoding,
         shutdown: CancellationToken,
     ) -> Self {
@@ -58,7 +64,7 @@ impl Events {
             slot,
             number,
             encoding,
-            brought: Some((brought, turn)),
+            brought: Some(brought),
             heartbeat: interval_at(Instant::now() + HEARTBEAT_INTERVAL, HEARTBEAT_INTERVAL),
             shutdown,
         }
@@ -74,8 +80,8 @@ impl Events {
 
     /// The next record; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
-        if let Some((brought, turn)) = self.brought.take() {
-            self.recover(brought, turn).await;
+        if let Some(brought) = self.brought.take() {
+            self.recover(brought).await;
         }
         loop {
             match self.slot.quietly(|session| session.next(self.number)) {
@@ -98,9 +104,10 @@ impl Events {
         }
     }
 
-    async fn recover(&self, brought: Subscription, turn: Turn) {
-        take_brought(&self.executors, &self.slot, brought.updates, turn).await;
-        let lost = self.slot.change(|session| session.recovered(self.number, &brought.listed));
+    async fn recover(&self, brought: Brought) {
+        let Brought { subscription: Subscription { listed, updates }, turn, room } = brought;
+        take_brought(&self.executors, &self.slot, updates, (turn, room)).await;
+        let lost = self.slot.change(|session| session.recovered(self.number, &listed));
         if lost > 0 {
             tracing::warn!(executor = self.slot.facts().uid, lost, "tasks lost on their way");
         }

@@ -14,7 +14,7 @@ use super::answer::Refusal;
 /// Bytes of one request's body. A SUBSCRIBE brings all tasks of the executor.
 pub(super) const MAX_BODY_BYTES: usize = 4 << 20;
 
-/// Bytes of all bodies that are being read or parsed, or of SUBSCRIBEs that wait for their turn,
+/// Bytes of all bodies that are being read or parsed, or of SUBSCRIBEs that are not stored yet,
 /// without the first piece of each.
 const MAX_BYTES_TOGETHER: usize = 64 << 20;
 
@@ -47,7 +47,17 @@ impl Room {
 #[derive(Debug)]
 pub(super) struct Read {
     bytes: BytesMut,
-    _room: Option<OwnedSemaphorePermit>,
+    room: Held,
+}
+
+/// The room of a body; given back when it is dropped.
+pub(crate) type Held = Option<OwnedSemaphorePermit>;
+
+impl Read {
+    /// The room alone: the bytes are not needed any more.
+    pub(super) fn into_room(self) -> Held {
+        self.room
+    }
 }
 
 impl std::ops::Deref for Read {
@@ -94,7 +104,7 @@ async fn read_all<B: Body>(body: B, room: &Room) -> Result<Read, Refusal> {
         }
         bytes.put(&mut data);
     }
-    Ok(Read { bytes, _room: permit })
+    Ok(Read { bytes, room: permit })
 }
 
 #[cfg(test)]

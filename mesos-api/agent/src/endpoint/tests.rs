@@ -45,6 +45,8 @@ async fn only_programs_of_this_machine_are_served() {
         assert_eq!(status_for(Some(peer)).await, 403, "{peer}");
     }
     assert_eq!(status_for(None).await, 403);
+    let mapped = Some("::ffff:10.0.0.7".parse().unwrap());
+    assert!(Endpoint { own: mapped, ..endpoint() }.is_here("10.0.0.7".parse().unwrap()));
 }
 
 fn subscribe(bytes: usize) -> Request<Full<Bytes>> {
@@ -83,7 +85,12 @@ async fn of_an_executors_subscribes_the_newest_waits_and_takes_room_for_its_body
     assert!(futures::poll!(newest.as_mut()).is_pending(), "the room was given back");
     assert_eq!(newer.await.status(), 503);
     drop(turn);
-    assert_eq!(newest.await.status(), 200);
+    let answer = newest.await;
+    assert_eq!(answer.status(), 200);
+    // Nobody has read of the stream, so nothing of what it brought is stored.
+    assert_eq!(endpoint.answer(subscribe(LARGE)).await.status(), 503, "the room is held");
+    drop(answer);
+    assert_eq!(endpoint.answer(subscribe(LARGE)).await.status(), 200);
 }
 
 /// A call that is valid, with pieces of it replaced.

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use meseta_mesos_wire::{Encoding, v1};
 
 use super::{Executors, Slot, Turn};
+use crate::endpoint::Held;
 use crate::session::Acknowledgement;
 use crate::update::{self, MAX_UPDATE_BYTES, Origin};
 
@@ -47,25 +48,31 @@ pub(crate) async fn take_update(
 }
 
 /// Has the updates that came with a SUBSCRIBE stored, in their order and before any newer one. Those
-/// that cannot be are left to the next SUBSCRIBE. Dropping the future does not undo it.
+/// that cannot be are left to the next SUBSCRIBE, and their number is logged. Dropping the future does
+/// not undo it. `held` is the turn, and the room of their call.
 pub(crate) async fn take_brought(
     executors: &Executors,
     slot: &Arc<Slot>,
     updates: Vec<v1::TaskStatus>,
-    turn: Turn,
+    held: (Turn, Held),
 ) {
     let (executors, slot) = (executors.clone(), Arc::clone(slot));
     let taken = tokio::spawn(async move {
-        let _turn = turn;
+        let _held = held;
+        let (mut refused, mut last) = (0_usize, None);
         for status in updates {
             let taken = match check_size(&status) {
                 Ok(()) => store(&executors, &slot, status).await.map_err(NotTaken::Store),
                 too_large => too_large,
             };
             if let Err(error) = taken {
-                let (executor, error) = (&slot.facts().uid, &error as &(dyn Error + 'static));
-                tracing::warn!(executor, error, "an update brought along is not taken");
+                refused += 1;
+                last = Some(error);
             }
+        }
+        if let Some(error) = last {
+            let (executor, error) = (&slot.facts().uid, &error as &(dyn Error + 'static));
+            tracing::warn!(executor, refused, error, "updates brought along are not taken");
         }
     });
     if let Err(error) = taken.await {
