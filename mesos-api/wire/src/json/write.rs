@@ -80,28 +80,43 @@ pub(crate) fn float(value: f64, out: &mut Vec<u8>) {
     }
 }
 
+/// In ASCII alone: some clients take the length of the text for the length of its record.
 pub(crate) fn text(value: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    let bytes = value.as_bytes();
-    let mut begin = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        let short = match byte {
-            b'"' | b'\\' => byte,
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            0x08 => b'b',
-            0x0c => b'f',
-            0..0x20 => b'u',
-            _ => continue,
-        };
-        out.extend_from_slice(&bytes[begin..at]);
-        begin = at + 1;
-        out.extend_from_slice(&[b'\\', short]);
-        if short == b'u' {
-            let _ = write!(out, "{byte:04x}");
+    let mut plain = value;
+    while let Some(at) = plain.bytes().position(needs_escape) {
+        let (before, rest) = plain.split_at(at);
+        out.extend_from_slice(before.as_bytes());
+        let mut characters = rest.chars();
+        if let Some(character) = characters.next() {
+            escape(character, out);
         }
+        plain = characters.as_str();
     }
-    out.extend_from_slice(&bytes[begin..]);
+    out.extend_from_slice(plain.as_bytes());
     out.push(b'"');
+}
+
+fn needs_escape(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..0x20 | 0x80..)
+}
+
+fn escape(character: char, out: &mut Vec<u8>) {
+    let short = match character {
+        '"' => b'"',
+        '\\' => b'\\',
+        '\n' => b'n',
+        '\r' => b'r',
+        '\t' => b't',
+        '\u{8}' => b'b',
+        '\u{c}' => b'f',
+        _ => {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
 }

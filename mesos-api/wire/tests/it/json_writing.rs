@@ -32,6 +32,13 @@ fn a_64_bit_integer_is_a_bare_number() {
     check(&value::Range { begin: 0, end: u64::MAX }, r#"{"begin":0,"end":18446744073709551615}"#);
 }
 
+/// The npm client compares the length of the text with the bytes of the record.
+#[test]
+fn text_beyond_ascii_is_escaped() {
+    let label = Label { key: "grün 😀 \u{7f}".to_owned(), value: None };
+    check(&label, "{\"key\":\"gr\\u00fcn \\ud83d\\ude00 \u{7f}\"}");
+}
+
 #[test]
 fn a_float_is_the_shortest_text_with_a_decimal_part() {
     for (value, text) in [
