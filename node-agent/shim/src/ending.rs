@@ -23,6 +23,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use meseta_shim_api::Outcome;
@@ -33,6 +34,10 @@ use crate::container::Container;
 
 /// Pause between two looks at the processes that are still there.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// How often to look, a pause apart, at a first process that blocks SIGTERM. Together they are longer
+/// than a fork, and short for the agent, which waits for its answer.
+const MAX_STANCE_LOOKS: u32 = 50;
+const STANCE_PAUSE: Duration = Duration::from_millis(2);
 
 /// How far a container is that was asked to end as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,15 +67,14 @@ impl Ending {
             return Ok(self);
         }
         let first = container.pid.as_raw_nonzero().get();
-        let status = fs::read_to_string(format!("/proc/{first}/status"))?;
-        let lost = is_lost_on(&status, Signal::TERM);
+        let spared = settled_stance(first)? == Stance::Spared;
         // Before its children die: it must not act on that.
-        container.signal(if lost { Signal::STOP } else { Signal::TERM })?;
+        container.signal(if spared { Signal::STOP } else { Signal::TERM })?;
         for pid in hierarchies.processes(group).into_iter().filter(|pid| *pid != first) {
             // It may have ended meanwhile.
             let _ = Pid::from_raw(pid).map(|pid| kill_process(pid, Signal::TERM));
         }
-        Ok(if lost { Self::Stopped } else { Self::Unasked })
+        Ok(if spared { Self::Stopped } else { Self::Unasked })
     }
 
     /// Kills a first process that is stopped, once it is alone.
@@ -106,17 +110,46 @@ impl Ending {
     }
 }
 
-/// Whether the kernel keeps `signal` from a first process with this `/proc/<pid>/status`.
-fn is_lost_on(status: &str, signal: Signal) -> bool {
+/// What a first process does about a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stance {
+    /// It catches or ignores it.
+    Heeds,
+    /// It takes it in its own way, or will in a moment: shells block signals while they fork.
+    Blocks,
+    /// Nothing: the kernel keeps it from the process.
+    Spared,
+}
+
+/// The stance of a process once it does not just fork.
+fn settled_stance(pid: i32) -> io::Result<Stance> {
+    for _ in 1..MAX_STANCE_LOOKS {
+        let stance = stance(&fs::read_to_string(format!("/proc/{pid}/status"))?, Signal::TERM);
+        if stance != Stance::Blocks {
+            return Ok(stance);
+        }
+        thread::sleep(STANCE_PAUSE);
+    }
+    Ok(Stance::Blocks)
+}
+
+/// The stance of a process with this `/proc/<pid>/status`.
+fn stance(status: &str, signal: Signal) -> Stance {
     let bit = 1_u64 << (signal.as_raw() - 1);
-    let has = |set: &str| {
+    let is_in = |set: &str| {
         let digits = status.lines().find_map(|line| line.strip_prefix(set)).map(str::trim);
-        // What is not understood is taken for handled: then nothing is done beyond the signal.
+        // What is not understood is taken for heeded: then nothing is done beyond the signal.
         digits
             .and_then(|digits| u64::from_str_radix(digits, 16).ok())
             .is_none_or(|set| set & bit > 0)
     };
-    !["SigBlk:", "SigIgn:", "SigCgt:"].into_iter().any(has)
+    if is_in("SigIgn:") || is_in("SigCgt:") {
+        Stance::Heeds
+    } else if is_in("SigBlk:") {
+        Stance::Blocks
+    } else {
+        Stance::Spared
+    }
 }
 
 #[cfg(test)]
@@ -124,17 +157,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_is_lost_on_a_first_process_that_neither_catches_ignores_nor_blocks_it() {
+    fn a_first_process_that_neither_catches_ignores_nor_blocks_a_signal_is_spared() {
         let status = |blocked: &str, ignored: &str, caught: &str| {
             format!("Name:\tsh\nSigBlk:\t{blocked}\nSigIgn:\t{ignored}\nSigCgt:\t{caught}\n")
         };
         let (none, term, all_but) = ("0000000000000000", "0000000000004000", "ffffffffffffbfff");
-        assert!(is_lost_on(&status(none, none, none), Signal::TERM));
-        assert!(is_lost_on(&status(all_but, all_but, all_but), Signal::TERM));
-        assert!(!is_lost_on(&status(term, none, none), Signal::TERM));
-        assert!(!is_lost_on(&status(none, term, none), Signal::TERM));
-        assert!(!is_lost_on(&status(none, none, term), Signal::TERM));
-        assert!(!is_lost_on("Name:\tsh\n", Signal::TERM));
+        let term_is = |status: String| stance(&status, Signal::TERM);
+        assert_eq!(term_is(status(none, none, none)), Stance::Spared);
+        assert_eq!(term_is(status(all_but, all_but, all_but)), Stance::Spared);
+        assert_eq!(term_is(status(term, none, none)), Stance::Blocks);
+        assert_eq!(term_is(status(term, term, none)), Stance::Heeds);
+        assert_eq!(term_is(status(none, none, term)), Stance::Heeds);
+        assert_eq!(term_is("Name:\tsh\n".to_owned()), Stance::Heeds);
     }
 
     #[test]
