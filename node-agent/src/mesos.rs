@@ -187,7 +187,9 @@ impl Mesos {
         let killed = [reason::KILLED_BY_SCHEDULER, reason::DELETED].contains(&why);
         if let Some(group) = &mesos.group {
             let early = if killed { Early::Killed } else { Early::GroupBroken };
-            self.registry.break_group(&(executor.clone(), group.id.clone()), &early);
+            let key = (executor.clone(), group.id.clone());
+            self.registry.break_group(&key, &early);
+            self.registry.leave_group(&key, group.size, group.index);
         }
         let info = mesos.task_info.as_ref().and_then(|info| json::from_value(info).ok());
         if let (true, Some(task)) = (killed, info)

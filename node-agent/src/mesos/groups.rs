@@ -1,8 +1,9 @@
 //! Task groups that are not complete yet: an executor is given a group as a whole. Pure.
 //!
-//! **Invariant:** a group is complete once, or broken, and then for good.
+//! **Invariant:** a group is complete once, or broken, and then for good: it is forgotten when all of
+//! its tasks are over.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use meseta_mesos_agent::Launch;
 
@@ -19,8 +20,13 @@ pub(crate) struct Groups(HashMap<Key, Group>);
 enum Group {
     /// The tasks that are here, by position.
     Waiting(BTreeMap<i64, Launch>),
-    /// One of its tasks will not come, for this.
-    Broken(Early),
+    /// One of its tasks will not come.
+    Broken {
+        /// For this.
+        early: Early,
+        /// Positions of the tasks that are over, or will not come.
+        gone: BTreeSet<i64>,
+    },
 }
 
 /// What a task finds that joins its group.
@@ -40,7 +46,7 @@ impl Groups {
         let group = self.0.entry(key.clone()).or_insert_with(|| Group::Waiting(BTreeMap::new()));
         let members = match group {
             Group::Waiting(members) => members,
-            Group::Broken(early) => return Joined::Broken(early.clone()),
+            Group::Broken { early, .. } => return Joined::Broken(early.clone()),
         };
         members.insert(index, launch);
         if i64::try_from(members.len()).unwrap_or(i64::MAX) < size {
@@ -53,12 +59,22 @@ impl Groups {
 
     /// The group will not be complete, for the first of such causes; uids of its tasks that waited.
     pub(crate) fn break_up(&mut self, key: &Key, early: &Early) -> Vec<String> {
-        if let Some(Group::Broken(_)) = self.0.get(key) {
+        if let Some(Group::Broken { .. }) = self.0.get(key) {
             return Vec::new();
         }
-        match self.0.insert(key.clone(), Group::Broken(early.clone())) {
+        let broken = Group::Broken { early: early.clone(), gone: BTreeSet::new() };
+        match self.0.insert(key.clone(), broken) {
             Some(Group::Waiting(members)) => members.into_values().map(|task| task.uid).collect(),
-            Some(Group::Broken(_)) | None => Vec::new(),
+            Some(Group::Broken { .. }) | None => Vec::new(),
+        }
+    }
+
+    /// The task at this position of a group of `size` is over, or will not come.
+    pub(crate) fn leave(&mut self, key: &Key, size: i64, index: i64) {
+        let Some(Group::Broken { gone, .. }) = self.0.get_mut(key) else { return };
+        gone.insert(index);
+        if i64::try_from(gone.len()).unwrap_or(i64::MAX) >= size {
+            self.0.remove(key);
         }
     }
 
@@ -92,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_group_stays_broken_while_its_executor_lives() {
+    fn a_broken_group_stays_broken_while_one_of_its_tasks_may_come() {
         let mut groups = Groups::default();
         let key = ("e".to_owned(), "g".to_owned());
         groups.join(&key, 3, 0, launch("a"));
@@ -101,6 +117,19 @@ mod tests {
         let joined = groups.join(&key, 3, 1, launch("b"));
         assert!(matches!(joined, Joined::Broken(Early::Killed)), "{joined:?}");
         groups.forget("e");
+        assert!(groups.0.is_empty());
+    }
+
+    #[test]
+    fn a_broken_group_is_forgotten_with_the_last_of_its_tasks() {
+        let mut groups = Groups::default();
+        let key = ("e".to_owned(), "g".to_owned());
+        groups.join(&key, 2, 0, launch("a"));
+        groups.break_up(&key, &Early::Killed);
+        groups.leave(&key, 2, 0);
+        groups.leave(&key, 2, 0);
+        assert!(matches!(groups.join(&key, 2, 1, launch("b")), Joined::Broken(_)));
+        groups.leave(&key, 2, 1);
         assert!(groups.0.is_empty());
     }
 }

@@ -162,6 +162,11 @@ impl Registry {
         self.end_early(&waiting, early);
     }
 
+    /// The task at this position of a group of `size` is over, or will not come.
+    pub(crate) fn leave_group(&self, key: &Key, size: i64, index: i64) {
+        locked(&self.groups).leave(key, size, index);
+    }
+
     /// Something happened to an executor that its tasks may have to look at.
     pub(crate) fn notify_tasks_of(&self, executor: &str) {
         for task in locked(&self.tasks).values().filter(|task| task.executor == executor) {
@@ -244,6 +249,10 @@ pub(crate) struct InnerHold {
 impl Drop for InnerHold {
     fn drop(&mut self) {
         locked(&self.registry.tasks).remove(&self.task.uid);
+        if let Some((id, index, size)) = &self.task.group {
+            let key = (self.task.executor.clone(), id.clone());
+            self.registry.leave_group(&key, *size, *index);
+        }
         if let Some(executor) = self.registry.executor(&self.task.executor) {
             executor.revoke(&self.task.uid);
         }
