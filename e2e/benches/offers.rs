@@ -40,10 +40,10 @@ use crate::market::Market;
 
 /// Simulated agents.
 const AGENTS: usize = 100;
-/// Cores of each.
-const CPUS: u64 = 8;
-/// Thousandths of cores of all.
-const CAPACITY: u64 = CPUS * 1000 * AGENTS as u64;
+/// Cores of an agent that has room for one task, and no part of it: nothing is divided.
+const FEW_CPUS: u64 = 1;
+/// Cores of an agent that has room for many.
+const MANY_CPUS: u64 = 8;
 /// Schedulers that are subscribed at the same time.
 const SCHEDULERS: [usize; 3] = [1, 10, 100];
 /// The stores.
@@ -92,8 +92,9 @@ pub(crate) struct Turn {
 
 async fn free_to_offers(store: StoreKind, schedulers: usize, turns: usize) -> Result<String> {
     let cluster = Layout::new(store).start()?;
-    let (mut market, _fleet) = market(&cluster, schedulers).await?;
-    market.fill(CAPACITY).await?;
+    let (mut market, _fleet) = market(&cluster, schedulers, FEW_CPUS).await?;
+    // Less than the room of one task may be left over in parts.
+    market.fill(millis(FEW_CPUS) - FEW_CPUS * 1000 / 2).await?;
     let pid = cluster.control_planes()[0].pid()?;
     let before = cpu_seconds(pid)?;
     let (mut told, mut written, mut after) = (Vec::new(), Vec::new(), Vec::new());
@@ -115,8 +116,8 @@ async fn free_to_offers(store: StoreKind, schedulers: usize, turns: usize) -> Re
 
 async fn accept_to_stored(store: StoreKind, each: usize) -> Result<String> {
     let cluster = Layout::new(store).start()?;
-    let (mut market, _fleet) = market(&cluster, 1).await?;
-    let offers = market.offers(CAPACITY)?;
+    let (mut market, _fleet) = market(&cluster, 1, MANY_CPUS).await?;
+    let offers = market.offers(millis(MANY_CPUS))?;
     let pid = cluster.control_planes()[0].pid()?;
     let before = cpu_seconds(pid)?;
     let begin = Instant::now();
@@ -128,12 +129,18 @@ async fn accept_to_stored(store: StoreKind, each: usize) -> Result<String> {
     Ok(format!("{store:10} {:>8.0} {cpu:>12.3}", tasks / wall))
 }
 
-/// Subscribed schedulers, and then agents.
-async fn market(cluster: &Cluster, schedulers: usize) -> Result<(Market, Fleet)> {
+/// Thousandths of cores of all agents together.
+fn millis(cpus: u64) -> u64 {
+    cpus * 1000 * AGENTS as u64
+}
+
+/// Agents of so many cores with a GiB each, and then schedulers: while agents join one by one, what
+/// is fair is less than one of them, and they would be divided.
+async fn market(cluster: &Cluster, schedulers: usize, cpus: u64) -> Result<(Market, Fleet)> {
     let plane = &cluster.control_planes()[0];
     let client = records::connect(&plane.data_dir.join("kubeconfig")).await?;
-    let market = Market::new(&client, &plane.mesos, schedulers).await?;
-    let capacity = json!({"cpu": CPUS.to_string(), "memory": "64Gi"});
+    let capacity = json!({"cpu": cpus.to_string(), "memory": format!("{cpus}Gi")});
     let fleet = Fleet::register(&client, AGENTS, &capacity).await?;
+    let market = Market::new(&client, &plane.mesos, schedulers).await?;
     Ok((market, fleet))
 }
