@@ -99,7 +99,9 @@ fn two_schedulers_and_a_framework_share_two_agents_by_weight(store: StoreKind) {
     await_condition("shares of what is left", DEADLINE, || {
         let active = active(&client)?;
         let wanted = [0, ROOM * 2 / 3, ROOM / 3];
-        let fair = active.iter().zip(wanted).all(|(has, wants)| has.abs_diff(wants) <= 1);
+        // The tasks end one by one, and a scheduler answers an offer before it is made the next: who
+        // is behind by a part of a task may miss a turn.
+        let fair = active.iter().zip(wanted).all(|(has, wants)| has.abs_diff(wants) <= 2);
         if fair && active.iter().sum::<usize>() == ROOM {
             Ok(())
         } else {
