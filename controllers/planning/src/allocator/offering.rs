@@ -5,7 +5,9 @@
 //!   until an agent grows, a filter ends, or it is revived.
 //! - **How much** (`portion`): all that is free there, as far as the limits of its roles allow; but
 //!   while others want something about its entitlement. When that is no more than it has just refused
-//!   of the agent it is offered more. A rest that is too small for anybody is offered with it.
+//!   of the agent it is offered more. A rest of cpus or memory that is too small for anybody is
+//!   offered with it; one that is not stays, also when nothing is left of the other, as it would
+//!   count as held by a scheduler that has no use for it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -116,12 +118,12 @@ impl Allocator {
         }
         let mut rest = allowed.clone();
         rest.subtract(&amounts);
-        if rest.get(MEMORY) < LEAST_MEMORY {
-            amounts.set(MEMORY, allowed.get(MEMORY));
+        for (resource, least) in [(CPU, LEAST_CPU), (MEMORY, LEAST_MEMORY)] {
+            if rest.get(resource) < least {
+                amounts.set(resource, allowed.get(resource));
+            }
         }
-        // Nothing runs without cpus.
-        let divisible = rest.get(CPU) >= LEAST_CPU && is_useful(seat, agent, &amounts);
-        Ok(if divisible { amounts } else { allowed })
+        Ok(if is_useful(seat, agent, &amounts) { amounts } else { allowed })
     }
 
     /// Offers so much; what is offered of an agent to a seat in one cycle is one offer.

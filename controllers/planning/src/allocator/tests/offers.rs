@@ -422,8 +422,8 @@ fn a_role_below_its_guarantee_goes_first_and_takes_offers_back() {
          shares",
         expect![[r##"
             #1:f@a(cpu=8 memory=8Gi)
-            t1@a t2@a #2:f@a(cpu=4 memory=8Gi) -#1
-            other 100.0% "cpu=4 memory=8Gi" pending=0
+            t1@a t2@a #2:f@a(cpu=4 memory=4Gi) -#1
+            other 50.0% "cpu=4 memory=4Gi" pending=0
             sure 50.0% "cpu=4" pending=1
         "##]],
     );

@@ -1,6 +1,6 @@
 //! Schedulers and task sets share a cluster: what each has when all want more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 use meseta_crds::ResourceList;
@@ -85,6 +85,32 @@ impl Cluster {
         cluster
     }
 
+    /// Task sets, a light scheduler and a heavy one with twice the weight; all tasks need 100m and
+    /// 32Mi, and sixteen of them fit on each of two agents.
+    fn unequal() -> Self {
+        let claimant = |role: &str, weight| {
+            let role = role.to_owned();
+            Claimant { role, weight, sizes: vec![1], started: 0, held: 0 }
+        };
+        let claimants = vec![claimant("sets", 1), claimant("light", 1), claimant("heavy", 2)];
+        Self::new(&[16, 16], claimants, (100, 32))
+    }
+
+    fn resize(&mut self, agent: usize, (cpu, memory): (&str, &str), schedulable: bool) {
+        self.allocator.upsert_agent(AgentRow {
+            name: format!("agent-{agent}"),
+            capacity: amounts(&format!("cpu={cpu} memory={memory}")),
+            attributes: BTreeMap::new(),
+            schedulable,
+        });
+    }
+
+    /// Whether the claimants hold so much, each to within one task.
+    fn holds(&self, expected: [i64; 3]) -> bool {
+        let pairs = self.claimants.iter().zip(expected);
+        pairs.into_iter().all(|(claimant, share)| (claimant.held - share).abs() <= 1)
+    }
+
     /// The task sets want one task more.
     fn queue(&mut self) {
         let claimant = &mut self.claimants[0];
@@ -107,23 +133,51 @@ impl Cluster {
 
     /// Lets everybody decide until nothing is left to be decided.
     fn settle(&mut self) {
-        let mut rounds = 0;
-        loop {
-            let Decisions { placements, offers, .. } = self.allocator.decide(self.now, usize::MAX);
-            if placements.is_empty() && offers.is_empty() {
+        for _ in 0..20 * self.cpus {
+            let running = self.running.len();
+            let offers = self.decide();
+            if offers.is_empty() && self.running.len() == running {
                 return;
-            }
-            rounds += 1;
-            assert!(rounds < 20 * self.cpus, "it does not come to an end");
-            for placement in placements {
-                self.allocator.confirm(&placement.task);
-                let size = self.waiting.remove(&placement.task).unwrap();
-                self.claimants[0].held += size;
-                self.running.insert(placement.task, (0, size));
-                self.queue();
             }
             offers.iter().for_each(|offer| self.answer(offer));
         }
+        panic!("it does not come to an end");
+    }
+
+    /// The scheduler leaves for good; its tasks end one by one, and something is decided after each.
+    /// Next ends the one that is so far ahead in the order of their start, which is on the other
+    /// agent mostly. The others answer an offer when so many more tasks have ended.
+    fn leave(&mut self, leaving: usize, stride: usize, delay: usize) {
+        let claimant = &mut self.claimants[leaving];
+        claimant.held = 0;
+        self.allocator.remove_seat(&seat(claimant));
+        self.now += FILTER;
+        let ending = self.running.iter().filter(|(_, (claimant, _))| *claimant == leaving);
+        let ending: Vec<TaskKey> = ending.map(|(key, _)| key.clone()).collect();
+        self.running.retain(|_, (claimant, _)| *claimant != leaving);
+        let mut unanswered: VecDeque<Vec<Offer>> = VecDeque::new();
+        for step in 0..ending.len() {
+            self.allocator.remove_task(&ending[step * stride % ending.len()]);
+            unanswered.push_back(self.decide());
+            if unanswered.len() > delay {
+                unanswered.pop_front().iter().flatten().for_each(|offer| self.answer(offer));
+            }
+        }
+        unanswered.iter().flatten().for_each(|offer| self.answer(offer));
+        self.settle();
+    }
+
+    /// Starts what is placed; returns what is offered.
+    fn decide(&mut self) -> Vec<Offer> {
+        let Decisions { placements, offers, .. } = self.allocator.decide(self.now, usize::MAX);
+        for placement in placements {
+            self.allocator.confirm(&placement.task);
+            let size = self.waiting.remove(&placement.task).unwrap();
+            self.claimants[0].held += size;
+            self.running.insert(placement.task, (0, size));
+            self.queue();
+        }
+        offers
     }
 
     /// Takes as many tasks as fit, in their order.
@@ -232,31 +286,42 @@ fn small_agents_are_shared_by_schedulers_of_which_nothing_is_known() {
     assert_eq!(held, [8, 8, 16]);
 }
 
+/// Cpus and memory of agents on which sixteen tasks fit, of which each needs 100m and 32Mi.
+const SIXTEEN: [(&str, &str); 4] =
+    [("1600m", "1Gi"), ("1600m", "4Gi"), ("16", "512Mi"), ("1600m", "512Mi")];
+
 /// Agents come one after the other, with more memory for each cpu than the tasks need, or less.
 #[test]
 fn what_is_plentiful_does_not_count() {
-    for (cpu, memory) in [("1600m", "1Gi"), ("1600m", "4Gi"), ("16", "512Mi"), ("1600m", "512Mi")] {
-        let claimant = |role: &str, weight| {
-            let role = role.to_owned();
-            Claimant { role, weight, sizes: vec![1], started: 0, held: 0 }
-        };
-        let claimants = vec![claimant("sets", 1), claimant("light", 1), claimant("heavy", 2)];
-        let mut cluster = Cluster::new(&[16, 16], claimants, (100, 32));
-        let agent = |number: usize, schedulable| AgentRow {
-            name: format!("agent-{number}"),
-            capacity: amounts(&format!("cpu={cpu} memory={memory}")),
-            attributes: BTreeMap::new(),
-            schedulable,
-        };
-        cluster.allocator.upsert_agent(agent(0, false));
-        cluster.allocator.upsert_agent(agent(1, false));
-        for number in 0..2 {
-            cluster.allocator.upsert_agent(agent(number, true));
+    for size in SIXTEEN {
+        let mut cluster = Cluster::unequal();
+        cluster.resize(0, size, true);
+        cluster.resize(1, size, false);
+        cluster.settle();
+        assert!(cluster.holds([4, 4, 8]), "{size:?}: {:?}", cluster.claimants);
+        cluster.resize(1, size, true);
+        cluster.settle();
+        assert!(cluster.holds([8, 8, 16]), "{size:?}: {:?}", cluster.claimants);
+    }
+}
+
+/// However long the others think about what they are offered of it: what they have of a plentiful
+/// resource meanwhile does not put them behind those who take their tasks at once.
+#[test]
+fn what_is_left_piece_by_piece_is_shared() {
+    let cases = SIXTEEN.iter().flat_map(|size| [1, 3, 5].map(|stride| (*size, stride)));
+    for (size, stride) in cases {
+        for delay in 0..8 {
+            let mut cluster = Cluster::unequal();
+            cluster.resize(0, size, true);
+            cluster.resize(1, size, false);
             cluster.settle();
-            let held: Vec<i64> = cluster.claimants.iter().map(|claimant| claimant.held).collect();
-            let expected = [[4, 4, 8], [8, 8, 16]][number];
-            let near = held.iter().zip(expected).all(|(held, share)| (held - share).abs() <= 1);
-            assert!(near, "{cpu} {memory}: {held:?} {expected:?}");
+            cluster.resize(1, size, true);
+            cluster.settle();
+            assert!(cluster.holds([8, 8, 16]), "{size:?}: {:?}", cluster.claimants);
+            cluster.leave(1, stride, delay);
+            let case = (size, stride, delay);
+            assert!(cluster.holds([11, 0, 21]), "{case:?}: {:?}", cluster.claimants);
         }
     }
 }
