@@ -16,7 +16,7 @@ const SMALL_CYCLES: usize = 100;
 /// Filters last longer than the benchmark, in milliseconds.
 const FILTER: i64 = 3_600_000;
 /// Pairs of agents and schedulers up to which all are made to refuse all: it takes an offer for each.
-const MOST_PAIRS: usize = 800_000;
+const MOST_PAIRS: usize = 1_000_000;
 
 /// What one size costs.
 struct Figures {

@@ -37,6 +37,22 @@ impl Bits {
         known
     }
 
+    /// Adds all of another set.
+    pub(super) fn add(&mut self, other: &Self) {
+        if self.words.len() < other.words.len() {
+            self.words.resize(other.words.len(), 0);
+        }
+        for (word, more) in self.words.iter_mut().zip(&other.words) {
+            self.len += ones(more & !*word);
+            *word |= more;
+        }
+    }
+
+    pub(super) fn contains(&self, number: usize) -> bool {
+        let (word, bit) = place(number);
+        self.word(word) & bit != 0
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -44,6 +60,14 @@ impl Bits {
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
         let words = self.words.iter().enumerate();
         words.flat_map(|(index, word)| Ones(*word).map(move |bit| index * WIDTH + bit))
+    }
+
+    /// The numbers that are not in `without`.
+    pub(super) fn iter_without(&self, without: &Self) -> impl Iterator<Item = usize> {
+        let words = self.words.iter().enumerate();
+        words.flat_map(|(index, word)| {
+            Ones(word & !without.word(index)).map(move |bit| index * WIDTH + bit)
+        })
     }
 
     /// The first number that is not in `without`, from `from` on and then from the start.
@@ -105,6 +129,10 @@ impl Iterator for Ones {
     }
 }
 
+fn ones(word: u64) -> usize {
+    usize::try_from(word.count_ones()).unwrap_or_default()
+}
+
 fn trailing_zeros(word: u64) -> usize {
     usize::try_from(word.trailing_zeros()).unwrap_or_default()
 }
@@ -131,6 +159,17 @@ mod tests {
         assert_eq!(first(&[1, 63, 64, 200], 64), None);
         assert_eq!(first(&[], 5000), Some(1));
         assert_eq!(Bits::default().first_without(&some, 7), None);
+    }
+
+    #[test]
+    fn sets_are_added_and_compared() {
+        let mut some = bits(&[1, 70]);
+        some.add(&bits(&[1, 2, 200]));
+        assert_eq!(some.iter().collect::<Vec<_>>(), [1, 2, 70, 200]);
+        assert_eq!(some.iter_without(&bits(&[2, 3, 70])).collect::<Vec<_>>(), [1, 200]);
+        assert!(some.contains(200) && !some.contains(201) && !some.contains(9999));
+        [1, 2, 70, 200].iter().for_each(|number| assert!(some.remove(*number)));
+        assert!(some.is_empty());
     }
 
     #[test]

@@ -64,9 +64,9 @@ impl Allocator {
             let Some(agent) = self.agents.shelves().next(barred, from) else { break None };
             match self.size(id, agent, &allowance, &entitlement) {
                 Ok(amounts) => break Some((agent, amounts)),
-                Err(Unsuitable::UntilItGrows) => self.bar(id, agent),
+                Err(Unsuitable::UntilItGrows) => self.refusals.bar(id, agent),
                 Err(Unsuitable::UntilRelieved) => {
-                    self.bar(id, agent);
+                    self.refusals.bar(id, agent);
                     limited.push(agent);
                 }
             }
@@ -76,12 +76,6 @@ impl Allocator {
         match found {
             Some((agent, amounts)) => self.offer(id, agent, &amounts),
             None => self.set_stance(id, Stance::Closed(role)),
-        }
-    }
-
-    fn bar(&mut self, seat: SeatId, agent: AgentId) {
-        if let Some(found) = self.agents.get(agent) {
-            self.refusals.bar(seat, agent, &found.free);
         }
     }
 
@@ -129,6 +123,11 @@ impl Allocator {
     /// Offers so much; what is offered of an agent to a seat in one cycle is one offer.
     fn offer(&mut self, seat: SeatId, agent: AgentId, amounts: &Amounts) {
         self.agents.reserve(agent, amounts);
+        let rest = self.agents.get(agent).filter(|_| self.agents.shelves().has(agent));
+        if let Some(rest) = rest {
+            // Who has refused so much of it need not look at it one by one.
+            self.refusals.compare(agent, &rest.free);
+        }
         self.tree.charge(self.seats.get(seat).node, amounts);
         self.seats.get_mut(seat).next_agent = agent + 1;
         let known = self.made.get(&(seat, agent)).copied();

@@ -3,19 +3,21 @@
 //! A *filter* says what a seat has refused of an agent, and until when. An agent is *barred* for a
 //! seat when nothing can be offered of it unless it gets more free than it has: a filter covers
 //! everything, or too little is free to be of use. Bars are one bit for each seat and agent, so that
-//! a search passes over them 64 at a time; and each agent knows a `floor`, so that one that grows
-//! looks at its bars only if one of them may fall.
+//! a search passes over them 64 at a time. Each agent knows its filters by what was refused, so when
+//! more or less of it is free, that is compared once for each different amount, and then only the bars
+//! that come or go cost something; not each seat that has a filter.
 //!
 //! ```text
-//!  decline ──► filter ──► bar, if it covers all that is free
-//!                           │ the agent grows beyond the floor and the filter
+//!  decline ──► filter ──► bar, as soon as it covers all that is free
+//!                           │ the agent grows beyond the filter
 //!                           │ the filter ends; revive; another agent by that name
 //!                           ▼
 //!                         no bar: the seat is woken if it slept
 //! ```
 //!
 //! **Invariant:** at most [`MAX_FILTERS`] filters and one bar for each seat and agent that exist, so
-//! they are bounded by the pairs; mostly it is one filter or none.
+//! they are bounded by the pairs; mostly it is one filter or none. The sets of seats by
+//! amount are at most one for each filter, of a bit for each seat.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,15 +30,13 @@ use super::seats::SeatId;
 /// All filters and bars.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
-    filters: BTreeMap<FilterKey, ParcelId>,
-    ends: BTreeSet<(i64, SeatNumber, AgentNumber)>,
+    filters: BTreeSet<FilterKey>,
+    ends: BTreeSet<(i64, SeatNumber, AgentNumber, ParcelId)>,
     parcels: Parcels,
     /// By seat: agents that are barred.
     barred: Vec<Bits>,
     /// By agent.
     agents: Vec<OfAgent>,
-    /// Filters that may bar their agent; known for sure when all that is given back is.
-    new: Vec<(SeatId, AgentId)>,
 }
 
 /// Filters of one seat on one agent: of parts of it that were offered apart. With more, the one is
@@ -46,18 +46,16 @@ const MAX_FILTERS: usize = 4;
 /// Filters may be many.
 type SeatNumber = u32;
 type AgentNumber = u32;
-/// Seat, agent, and when it ends, in milliseconds.
-type FilterKey = (SeatNumber, AgentNumber, i64);
+/// Seat, agent, when it ends, in milliseconds, and what is refused.
+type FilterKey = (SeatNumber, AgentNumber, i64, ParcelId);
 
 #[derive(Debug, Default)]
 struct OfAgent {
-    /// Seats with a filter.
-    filtered: Bits,
+    /// By what is refused: the seats with such a filter.
+    refused: BTreeMap<ParcelId, Bits>,
     /// Seats it is barred for by a filter.
     barred: Bits,
-    /// As long as no more than this is free, none of these falls.
-    floor: Amounts,
-    /// Seats it is barred for because too little is free; all of these fall when it grows.
+    /// Seats it is barred for because they found nothing on it; all of these fall when it grows.
     futile: Bits,
 }
 
@@ -87,29 +85,23 @@ impl Refusals {
     ) {
         self.ensure(seat, agent);
         let pair = numbers(seat, agent);
-        let covers = |refused: &ParcelId| self.parcels.get(*refused).covers(&amounts);
-        if self.of_pair(pair).any(|(key, refused)| key.2 >= until && covers(refused)) {
+        let covers = |key: &FilterKey| self.parcels.get(key.3).covers(&amounts);
+        if self.of_pair(pair).any(|key| key.2 >= until && covers(key)) {
             return;
         }
-        let said = self.of_pair(pair).map(|(key, refused)| (*key, *refused));
-        let said: Vec<(FilterKey, ParcelId)> = said.collect();
+        let said: Vec<FilterKey> = self.of_pair(pair).copied().collect();
         let mut left = said.len();
-        for (key, refused) in said {
-            let contained = key.2 <= until && amounts.covers(self.parcels.get(refused));
+        for key in said {
+            let contained = key.2 <= until && amounts.covers(self.parcels.get(key.3));
             if contained || left >= MAX_FILTERS {
                 self.remove(key, resources);
                 left -= 1;
             }
         }
-        let mut key = (pair.0, pair.1, until);
-        while self.filters.contains_key(&key) {
-            key.2 = key.2.saturating_add(1);
-        }
         let refused = self.parcels.acquire(amounts, resources);
-        self.filters.insert(key, refused);
-        self.ends.insert((key.2, pair.0, pair.1));
-        self.agents[agent].filtered.insert(seat);
-        self.new.push((seat, agent));
+        self.filters.insert((pair.0, pair.1, until, refused));
+        self.ends.insert((until, pair.0, pair.1, refused));
+        self.agents[agent].refused.entry(refused).or_default().insert(seat);
     }
 
     /// What the seat has refused of the agent that covers so much.
@@ -120,15 +112,16 @@ impl Refusals {
         amounts: &Amounts,
     ) -> Option<&Amounts> {
         let refused = self.of_pair(numbers(seat, agent));
-        let mut refused = refused.map(|(_, refused)| &**self.parcels.get(*refused));
+        let mut refused = refused.map(|key| &**self.parcels.get(key.3));
         refused.find(|refused| refused.covers(amounts))
     }
 
     fn of_pair(
         &self,
         (seat, agent): (SeatNumber, AgentNumber),
-    ) -> impl Iterator<Item = (&FilterKey, &ParcelId)> {
-        self.filters.range((seat, agent, i64::MIN)..=(seat, agent, i64::MAX))
+    ) -> impl Iterator<Item = &FilterKey> {
+        let ends = (seat, agent, i64::MIN, 0)..=(seat, agent, i64::MAX, ParcelId::MAX);
+        self.filters.range(ends)
     }
 
     /// The agents that are barred for the seat.
@@ -137,59 +130,45 @@ impl Refusals {
         &self.barred[seat]
     }
 
-    /// Bars the agent for the seat as long as it has no more than `free`.
-    pub(super) fn bar(&mut self, seat: SeatId, agent: AgentId, free: &Amounts) {
+    /// Bars the agent for the seat until it grows, whatever the reason.
+    pub(super) fn bar(&mut self, seat: SeatId, agent: AgentId) {
         self.ensure(seat, agent);
-        let refused = self.covering(seat, agent, free).cloned();
-        let of_agent = &mut self.agents[agent];
-        if let Some(refused) = refused {
-            if of_agent.barred.is_empty() {
-                of_agent.floor = refused;
-            } else {
-                of_agent.floor.lower_to(&refused);
-            }
-            of_agent.barred.insert(seat);
-        } else {
-            of_agent.futile.insert(seat);
-        }
+        self.agents[agent].futile.insert(seat);
         self.barred[seat].insert(agent);
     }
 
-    /// Takes in that so much is free on the agent; what has been refused may not be all of it.
+    /// Takes in that the agent may have more free, or that more was refused of it.
     pub(super) fn grown(&mut self, agent: AgentId, free: &Amounts) {
         let Some(of_agent) = self.agents.get_mut(agent) else { return };
-        for seat in std::mem::take(&mut of_agent.futile).iter() {
+        for seat in std::mem::take(&mut of_agent.futile).iter_without(&of_agent.barred) {
             self.barred[seat].remove(agent);
         }
-        if of_agent.barred.is_empty() || of_agent.floor.covers(free) {
-            return;
-        }
-        let seats: Vec<SeatId> = of_agent.barred.iter().collect();
-        let mut floor: Option<Amounts> = None;
-        for seat in seats {
-            match self.covering(seat, agent, free) {
-                Some(refused) => match &mut floor {
-                    Some(floor) => floor.lower_to(refused),
-                    None => floor = Some(refused.clone()),
-                },
-                None => self.unbar(seat, agent),
-            }
-        }
-        self.agents[agent].floor = floor.unwrap_or_default();
+        self.compare(agent, free);
     }
 
-    /// Bars what the new filters cover all of.
-    pub(super) fn settle<'a>(&mut self, free: impl Fn(AgentId) -> Option<&'a Amounts>) {
-        for (seat, agent) in std::mem::take(&mut self.new) {
-            let free = free(agent).filter(|free| self.covering(seat, agent, free).is_some());
-            if let Some(free) = free {
-                self.bar(seat, agent, free);
+    /// Bars the agent, of which so much is free, for all who have refused that, and lets the bars
+    /// fall of those who have refused less.
+    pub(super) fn compare(&mut self, agent: AgentId, free: &Amounts) {
+        let Some(of_agent) = self.agents.get_mut(agent) else { return };
+        let mut barred = Bits::default();
+        for (refused, seats) in &of_agent.refused {
+            if self.parcels.get(*refused).covers(free) {
+                barred.add(seats);
             }
         }
+        for seat in barred.iter_without(&of_agent.barred) {
+            self.barred[seat].insert(agent);
+        }
+        for seat in of_agent.barred.iter_without(&barred) {
+            if !of_agent.futile.contains(seat) {
+                self.barred[seat].remove(agent);
+            }
+        }
+        of_agent.barred = barred;
     }
 
     pub(super) fn next_end(&self) -> Option<i64> {
-        self.ends.first().map(|(until, _, _)| *until)
+        self.ends.first().map(|(until, ..)| *until)
     }
 
     /// Removes one filter that is over by `now`.
@@ -198,16 +177,17 @@ impl Refusals {
         now: i64,
         resources: &mut Resources,
     ) -> Option<(SeatId, AgentId)> {
-        let (until, seat, agent) = *self.ends.first().filter(|(until, _, _)| *until <= now)?;
-        self.remove((seat, agent, until), resources);
+        let first = self.ends.first().filter(|(until, ..)| *until <= now);
+        let (until, seat, agent, refused) = *first?;
+        self.remove((seat, agent, until, refused), resources);
         Some((usize::try_from(seat).ok()?, usize::try_from(agent).ok()?))
     }
 
     /// Forgets what concerns a seat.
     pub(super) fn clear_seat(&mut self, seat: SeatId, resources: &mut Resources) {
         let (number, _) = numbers(seat, 0);
-        let all = (number, 0, i64::MIN)..=(number, AgentNumber::MAX, i64::MAX);
-        let keys: Vec<FilterKey> = self.filters.range(all).map(|(key, _)| *key).collect();
+        let all = (number, 0, i64::MIN, 0)..=(number, AgentNumber::MAX, i64::MAX, ParcelId::MAX);
+        let keys: Vec<FilterKey> = self.filters.range(all).copied().collect();
         keys.into_iter().for_each(|key| self.remove(key, resources));
         self.clear_bars(seat);
     }
@@ -224,9 +204,10 @@ impl Refusals {
     /// Forgets what concerns an agent.
     pub(super) fn clear_agent(&mut self, agent: AgentId, resources: &mut Resources) {
         let Some(of_agent) = self.agents.get(agent) else { return };
-        let seats: Vec<SeatId> = of_agent.filtered.iter().collect();
-        for pair in seats.into_iter().map(|seat| numbers(seat, agent)) {
-            let keys: Vec<FilterKey> = self.of_pair(pair).map(|(key, _)| *key).collect();
+        let mut seats = Bits::default();
+        of_agent.refused.values().for_each(|refusing| seats.add(refusing));
+        for pair in seats.iter().map(|seat| numbers(seat, agent)) {
+            let keys: Vec<FilterKey> = self.of_pair(pair).copied().collect();
             keys.into_iter().for_each(|key| self.remove(key, resources));
         }
         self.clear_bars_of_agent(agent);
@@ -248,14 +229,21 @@ impl Refusals {
 
     /// Ends a filter, and with it the bar: others may not be as large.
     fn remove(&mut self, key: FilterKey, resources: &mut Resources) {
-        let Some(refused) = self.filters.remove(&key) else { return };
-        self.ends.remove(&(key.2, key.0, key.1));
+        if !self.filters.remove(&key) {
+            return;
+        }
+        let refused = key.3;
+        self.ends.remove(&(key.2, key.0, key.1, refused));
         self.parcels.release(refused, resources);
         let (Ok(seat), Ok(agent)) = (usize::try_from(key.0), usize::try_from(key.1)) else {
             return;
         };
-        if self.of_pair((key.0, key.1)).next().is_none() {
-            self.agents[agent].filtered.remove(seat);
+        let by_amount = &mut self.agents[agent].refused;
+        if let Some(seats) = by_amount.get_mut(&refused) {
+            seats.remove(seat);
+            if seats.is_empty() {
+                by_amount.remove(&refused);
+            }
         }
         self.unbar(seat, agent);
     }
@@ -269,7 +257,6 @@ impl Refusals {
             && self
                 .agents
                 .iter()
-                .all(|of| of.filtered.is_empty() && of.barred.is_empty() && of.futile.is_empty())
-            && self.new.is_empty()
+                .all(|of| of.refused.is_empty() && of.barred.is_empty() && of.futile.is_empty())
     }
 }

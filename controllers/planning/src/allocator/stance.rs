@@ -56,7 +56,6 @@ impl Allocator {
                 self.refusals.grown(agent, &found.free);
             }
         }
-        self.refusals.settle(|agent| agents.get(agent).map(|found| &found.free));
         let fresh = Sparse::of(grown.filter(|agent| agents.shelves().has(*agent)));
         if fresh.is_empty() {
             return;
