@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{launch, policy, uid_of};
+use super::script::{launch, policy, uid_of};
 use crate::backend::{Killed, Progress, Stored};
 use crate::session::{Acknowledgement, Out, Session, Step};
 
