@@ -54,6 +54,9 @@ pub const SCHEDULER_LABEL: &str = "meseta.dev/scheduler";
 /// Value of [`SCHEDULER_LABEL`] for whoever came through the Mesos API.
 pub const MESOS: &str = "mesos";
 
+/// Label on the records of roles that came by themselves, with the value `true`.
+pub const AUTOMATIC_LABEL: &str = "meseta.dev/automatic";
+
 /// Annotations on the leader's Lease: where followers send what only the leader can answer.
 pub mod leader_address {
     /// URL of its API server, such as `https://10.0.0.1:7443`.

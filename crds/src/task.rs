@@ -146,7 +146,8 @@ pub struct Executor {
 }
 
 /// Seconds an executor has to shut down where nothing else is said; as in Mesos.
-fn default_shutdown_grace_seconds() -> i64 {
+#[must_use]
+pub fn default_shutdown_grace_seconds() -> i64 {
     5
 }
 

@@ -33,7 +33,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meseta_crds::task::{MesosTask, reason};
+use meseta_crds::task::{MesosTask, default_shutdown_grace_seconds, reason};
 use meseta_mesos_agent::{
     ExecutorFacts, Executors, Launch, Progress, REGISTRATION_TIMEOUT, environment,
 };
@@ -53,8 +53,6 @@ use registry::{ExecutorHold, Inner, InnerHold, Registry};
 
 /// Pause between two looks whether an older executor of the same ids is gone.
 const OCCUPIED_INTERVAL: Duration = Duration::from_millis(200);
-/// Seconds an executor has to shut down if its record does not say; as in Mesos.
-const SHUTDOWN_GRACE_SECONDS: i64 = 5;
 
 /// What an agent has for Mesos' tasks.
 pub(crate) struct Mesos {
@@ -258,8 +256,9 @@ impl Mesos {
 /// Time between SHUTDOWN and the end of an executor's container.
 pub(crate) fn shutdown_grace(accepted: &Accepted) -> Duration {
     let executor = accepted.spec.executor.as_ref();
-    let seconds =
-        executor.map_or(SHUTDOWN_GRACE_SECONDS, |executor| executor.shutdown_grace_period_seconds);
+    let seconds = executor.map_or_else(default_shutdown_grace_seconds, |executor| {
+        executor.shutdown_grace_period_seconds
+    });
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 

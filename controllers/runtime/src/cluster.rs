@@ -13,7 +13,7 @@ use kube::ResourceExt as _;
 use meseta_crds::{Agent, Framework, FrameworkRole, Task};
 use tokio::sync::Notify;
 
-pub(crate) use rows::{AUTOMATIC_LABEL, AgentRow, Key, OWN_WRITE_AHEAD, RoleRow, TaskRow, unsaid};
+pub(crate) use rows::{AgentRow, Key, OWN_WRITE_AHEAD, RoleRow, TaskRow, unsaid};
 
 use crate::clock::Boottime;
 use crate::queue::Queue;

@@ -8,14 +8,14 @@ use std::time::Duration;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use meseta_crds::condition::{self, Time, Value, kind};
-use meseta_crds::{FrameworkRole, FrameworkRoleStatus};
+use meseta_crds::{AUTOMATIC_LABEL, FrameworkRole, FrameworkRoleStatus};
 use meseta_planning::framework::short_hash;
 use tokio::time::Instant;
 
 pub(super) use self::automatic::Automatic;
 use self::automatic::Doomed;
 use super::{Shell, convert};
-use crate::cluster::{AUTOMATIC_LABEL, Cluster, RoleRow, unsaid};
+use crate::cluster::{Cluster, RoleRow, unsaid};
 use crate::write::{WriteError, Writer};
 
 /// Least time between two status writes of one role.

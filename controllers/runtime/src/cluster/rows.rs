@@ -8,8 +8,8 @@ use meseta_crds::condition::{self, Condition, kind};
 use meseta_crds::framework_role::default_weight;
 use meseta_crds::task::{Constraint, MesosStatus, TaskOwner};
 use meseta_crds::{
-    AGENT_FINALIZER, Agent, FrameworkRole, FrameworkRoleSpec, FrameworkRoleStatus, ResourceList,
-    Task, TaskState,
+    AGENT_FINALIZER, AUTOMATIC_LABEL, Agent, FrameworkRole, FrameworkRoleSpec, FrameworkRoleStatus,
+    ResourceList, Task, TaskState,
 };
 
 use crate::clock::Boottime;
@@ -177,9 +177,6 @@ impl AgentRow {
         }
     }
 }
-
-/// Label on the records of roles that came by themselves, with the value `true`.
-pub(crate) const AUTOMATIC_LABEL: &str = "meseta.dev/automatic";
 
 /// What holds for a role of which nobody has said anything.
 pub(crate) fn unsaid(path: String) -> FrameworkRoleSpec {

@@ -15,7 +15,10 @@
 //! framework, the id and the incarnation only.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use meseta_crds::task::{Container, EnvVar, Executor, MesosGroup, MesosTask, Placement, TaskOwner};
+use meseta_crds::task::{
+    Container, EnvVar, Executor, MesosGroup, MesosTask, Placement, TaskOwner,
+    default_shutdown_grace_seconds,
+};
 use meseta_crds::{
     AGENT_FINALIZER, FRAMEWORK_LABEL, GROUP, MESOS, Quantity, ResourceList, SCHEDULER_FINALIZER,
     SCHEDULER_LABEL, Task, TaskSpec, VERSION,
@@ -27,8 +30,6 @@ use super::{ids, supported};
 
 /// Seconds between SIGTERM and SIGKILL of a command task where nothing else is said.
 pub const COMMAND_GRACE_SECONDS: i64 = 3;
-/// Seconds an executor has to shut down where nothing else is said.
-pub const SHUTDOWN_GRACE_SECONDS: i64 = 5;
 /// What a limit is that was sent as infinite: more memory than any machine has.
 const NO_LIMIT: &str = "4Ei";
 
@@ -71,17 +72,13 @@ pub fn command_task(
     incarnation: i64,
 ) -> Result<Task, String> {
     let command = task.command.as_ref().ok_or("'TaskInfo.command' must be set")?;
-    let grace = task.kill_policy.as_ref().and_then(|policy| policy.grace_period.as_ref());
     let spec = TaskSpec {
         containers: vec![container(command)?],
         resources: asked.to_list(),
         limits: limits(task),
-        termination_grace_period_seconds: grace.map_or(COMMAND_GRACE_SECONDS, seconds),
+        termination_grace_period_seconds: kill_grace(task),
         active_deadline_seconds: task.max_completion_time.as_ref().map(|t| seconds(t).max(1)),
-        mesos: Some(MesosTask {
-            executor_id: task.executor.as_ref().map(|executor| executor.executor_id.value.clone()),
-            ..mesos_task(launcher, task)
-        }),
+        mesos: Some(mesos_task(launcher, task)),
         ..spec(launcher, place, incarnation)
     };
     let name = ids::task_record(launcher.uid, &task.task_id.value, incarnation);
@@ -100,7 +97,10 @@ pub fn executor(
     incarnation: i64,
 ) -> Result<Task, String> {
     let command = executor.command.as_ref().ok_or("'ExecutorInfo.command' must be set")?;
-    let grace = executor.shutdown_grace_period.as_ref().map_or(SHUTDOWN_GRACE_SECONDS, seconds);
+    let grace = executor
+        .shutdown_grace_period
+        .as_ref()
+        .map_or_else(default_shutdown_grace_seconds, seconds);
     let id = &executor.executor_id.value;
     let spec = TaskSpec {
         containers: vec![container(command)?],
@@ -133,16 +133,11 @@ pub fn inner_task(
     executor: &str,
     group: Option<MesosGroup>,
 ) -> Result<Task, String> {
-    let grace = task.kill_policy.as_ref().and_then(|policy| policy.grace_period.as_ref());
     let spec = TaskSpec {
         resources: asked.to_list(),
-        termination_grace_period_seconds: grace.map_or(COMMAND_GRACE_SECONDS, seconds),
+        termination_grace_period_seconds: kill_grace(task),
         executor_name: Some(executor.to_owned()),
-        mesos: Some(MesosTask {
-            executor_id: task.executor.as_ref().map(|executor| executor.executor_id.value.clone()),
-            group,
-            ..mesos_task(launcher, task)
-        }),
+        mesos: Some(MesosTask { group, ..mesos_task(launcher, task) }),
         ..spec(launcher, place, incarnation)
     };
     let name = ids::task_record(launcher.uid, &task.task_id.value, incarnation);
@@ -161,10 +156,17 @@ fn mesos_task(launcher: Launcher<'_>, task: &v1::TaskInfo) -> MesosTask {
     MesosTask {
         framework_id: launcher.id.to_owned(),
         task_id: Some(task.task_id.value.clone()),
+        executor_id: task.executor.as_ref().map(|executor| executor.executor_id.value.clone()),
         task_info: Some(json::to_value(task)),
         framework_info: Some(json::to_value(launcher.info)),
         ..MesosTask::default()
     }
+}
+
+/// Seconds that a task has to end once it is asked to.
+fn kill_grace(task: &v1::TaskInfo) -> i64 {
+    let grace = task.kill_policy.as_ref().and_then(|policy| policy.grace_period.as_ref());
+    grace.map_or(COMMAND_GRACE_SECONDS, seconds)
 }
 
 /// What all records have in common.

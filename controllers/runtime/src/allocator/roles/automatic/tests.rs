@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use meseta_crds::{FrameworkRole, Task};
+use meseta_crds::{AUTOMATIC_LABEL, FrameworkRole, Task};
 use serde_json::json;
 
 use super::*;
-use crate::cluster::{AUTOMATIC_LABEL, Cluster, Key};
+use crate::cluster::{Cluster, Key};
 use crate::queue::Queue;
 
 const PATIENCE: Duration = Duration::from_secs(300);
