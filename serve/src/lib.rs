@@ -4,7 +4,8 @@
 //! a certificate of the cluster's authority; what the certificate says is put into the request as
 //! an [`Identity`], and what that identity may do is the service's business. [`Client`] is the
 //! other end: a control plane calling an agent. [`serve_plain`] is for the Mesos APIs, whose clients
-//! know neither TLS nor HTTP/2: who is served is there the service's business alone.
+//! know neither TLS nor HTTP/2: who is served is there the service's business alone. [`Bodies`] reads
+//! what requests bring, within bounds.
 //!
 //! ```text
 //!  accept ─► room for one more? ─► TLS handshake ─► first request ─► requests …
@@ -15,11 +16,13 @@
 //! **Invariant:** nothing a peer does not send keeps a connection for longer than a named limit,
 //! and nothing reaches a service of [`serve`] without an identity.
 
+mod bodies;
 mod client;
 mod listener;
 mod plain;
 mod tls;
 
+pub use bodies::{Bodies, BodyError, BodyLimits, BodyRoom};
 pub use client::Client;
 pub use listener::{Limits, serve};
 pub use meseta_pki::agent_server_name;

@@ -18,17 +18,18 @@ mod tests;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body::Body;
 use meseta_mesos_wire::{Encoding, v1};
+use meseta_serve::{Bodies, BodyRoom};
 use tokio_util::sync::CancellationToken;
 
 use crate::call::{self, Checked};
 use crate::executors::{Executors, Found, NotTaken, Slot, take_update};
 use crate::stream::{Brought, Events};
 use answer::{Answer, Refusal};
-use read::Read;
-pub(crate) use read::{Held, Room};
+pub(crate) use read::LIMITS;
 use route::Route;
 
 /// What answers.
@@ -38,7 +39,7 @@ pub(crate) struct Endpoint {
     /// Where it listens: a peer of this address is on this machine.
     pub(crate) own: Option<IpAddr>,
     /// For the bodies of all requests.
-    pub(crate) room: Room,
+    pub(crate) bodies: Bodies,
     /// Ends the streams.
     pub(crate) shutdown: CancellationToken,
 }
@@ -88,7 +89,7 @@ impl Endpoint {
             return Err(Refusal::method(request.method()));
         }
         let (head, body) = request.into_parts();
-        let body = read::read(body, &self.room).await?;
+        let (body, room) = self.bodies.read(body).await?;
         let call = parse(&head.headers, &body)?;
         let framework = call.framework_id.value.clone();
         let executor = call.executor_id.value.clone();
@@ -106,16 +107,16 @@ impl Endpoint {
         if let Checked::Subscribe(subscription) = checked {
             let (executors, shutdown) = (self.executors.clone(), self.shutdown.clone());
             let brought = match slot.turn_now() {
-                Some(turn) => Brought { subscription, turn, room: body.into_room() },
+                Some(turn) => Brought { subscription, turn, room },
                 None => {
                     drop(subscription);
-                    wait_to_subscribe(&slot, &head.headers, body).await?
+                    wait_to_subscribe(&slot, &head.headers, &body, room).await?
                 }
             };
             let events = Events::open(executors, slot, brought, encoding, shutdown);
             return Ok(answer::events(events, encoding));
         }
-        drop(body);
+        drop((body, room));
         if !slot.quietly(|session| session.takes_calls()) {
             return Err(Refusal::forbidden("Executor is not subscribed"));
         }
@@ -142,14 +143,13 @@ impl Endpoint {
 async fn wait_to_subscribe(
     slot: &Slot,
     headers: &HeaderMap,
-    body: Read,
+    body: &Bytes,
+    room: BodyRoom,
 ) -> Result<Brought, Refusal> {
     let replaced = || Refusal::unavailable("A newer SUBSCRIBE of this executor has come");
     let turn = slot.turn_to_subscribe().await.ok_or_else(replaced)?;
-    match check(parse(headers, &body)?)? {
-        Checked::Subscribe(subscription) => {
-            Ok(Brought { subscription, turn, room: body.into_room() })
-        }
+    match check(parse(headers, body)?)? {
+        Checked::Subscribe(subscription) => Ok(Brought { subscription, turn, room }),
         // The same bytes are the same call.
         Checked::Update(_) | Checked::Message(_) | Checked::Heartbeat | Checked::Unknown => {
             Err(Refusal::bad_request("Expecting a SUBSCRIBE"))

@@ -11,12 +11,12 @@ use bytes::Bytes;
 use futures::Stream;
 use http_body::Frame;
 use meseta_mesos_wire::{Encoding, recordio, v1};
+use meseta_serve::BodyRoom;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::call::Subscription;
-use crate::endpoint::Held;
 use crate::event;
 use crate::executors::{Executors, Slot, Turn, take_brought};
 use crate::session::Step;
@@ -31,7 +31,7 @@ const HANDOVER_RETRY: Duration = Duration::from_secs(1);
 pub(crate) struct Brought {
     pub(crate) subscription: Subscription,
     pub(crate) turn: Turn,
-    pub(crate) room: Held,
+    pub(crate) room: BodyRoom,
 }
 
 /// One stream. When it is dropped the executor is disconnected, unless a newer one has begun.

@@ -19,12 +19,13 @@ use std::sync::Arc;
 
 use http::{Request, StatusCode, Uri};
 use hyper::body::Incoming;
+use meseta_mesos_wire::MESOS_VERSION;
 use meseta_runtime::{LeaderAddress, Leadership};
+use meseta_serve::Bodies;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
 use self::answer::{Answer, Refusal};
-use self::body::Memory;
 use self::route::Route;
 use crate::access::{Access, OPERATOR_REALM, SCHEDULER_REALM};
 use crate::address::{Advertised, split};
@@ -32,8 +33,6 @@ use crate::sync::Gateway;
 
 /// Ties the calls of a scheduler to its stream.
 pub(crate) const STREAM_ID: http::HeaderName = http::HeaderName::from_static("mesos-stream-id");
-/// What this speaks like. Clients turn each part into a number.
-pub(crate) const VERSION: &str = "1.11.0";
 /// Streams of events at a time: twice the frameworks that are built for, since an older stream of
 /// one may still be read while the newer has begun.
 const MAX_STREAMS: usize = 2000;
@@ -45,7 +44,7 @@ pub(crate) struct Server {
     leadership: watch::Receiver<Leadership>,
     gateway: Arc<Gateway>,
     streams: Arc<Semaphore>,
-    memory: Memory,
+    bodies: Bodies,
 }
 
 impl Server {
@@ -62,7 +61,7 @@ impl Server {
             leadership,
             gateway,
             streams,
-            memory: Memory::default(),
+            bodies: Bodies::new(body::LIMITS),
         })
     }
 
@@ -83,7 +82,7 @@ impl Server {
         match route::route(request.uri().path()) {
             None => Err(Refusal::new(StatusCode::NOT_FOUND, "There is nothing at this path")),
             Some(Route::Health) => Ok(answer::empty(StatusCode::OK)),
-            Some(Route::Version) => Ok(answer::json(&json!({ "version": VERSION }))),
+            Some(Route::Version) => Ok(answer::json(&json!({ "version": MESOS_VERSION }))),
             Some(Route::Redirect) => Ok(answer::redirect(&format!("//{}", self.leader()?))),
             Some(Route::Operator) => {
                 self.admit(&request, OPERATOR_REALM)?;

@@ -33,6 +33,7 @@ use kube::ResourceExt as _;
 use meseta_mesos_wire::Encoding;
 use meseta_mesos_wire::v1::FrameworkInfo;
 use meseta_mesos_wire::v1::scheduler::Event;
+use meseta_serve::BodyRoom;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -40,7 +41,7 @@ use crate::core::framework::{self, Capabilities};
 use crate::core::rows::TaskRow;
 use crate::core::updates::Delivery;
 use crate::server::answer::Refusal;
-use crate::server::body::{Room, UNIT_BYTES};
+use crate::server::body::LIMITS;
 use crate::sync::Office;
 
 pub(crate) use self::calls::{Job, Waiting};
@@ -120,7 +121,7 @@ impl Session {
             framework_id,
             office,
             jobs,
-            share: Arc::new(Semaphore::new(MAX_CALL_BYTES / UNIT_BYTES)),
+            share: Arc::new(Semaphore::new(MAX_CALL_BYTES / LIMITS.unit_bytes)),
             messages,
             wake: Notify::new(),
             life: Notify::new(),
@@ -215,7 +216,7 @@ impl Session {
         &self,
         bytes: Bytes,
         encoding: Encoding,
-        room: Room,
+        room: BodyRoom,
     ) -> Result<Waiting, Refusal> {
         let share = Arc::clone(&self.share).try_acquire_many_owned(room.units()).map_err(|_| {
             Refusal::unavailable("Too many calls of this framework wait for their turn")

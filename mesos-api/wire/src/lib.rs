@@ -29,3 +29,6 @@ pub mod v1;
 pub use self::encoding::Encoding;
 pub use self::error::DecodeError;
 pub use self::message::Message;
+
+/// The Mesos that this speaks like. Clients turn each part into a number.
+pub const MESOS_VERSION: &str = "1.11.0";

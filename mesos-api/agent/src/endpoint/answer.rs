@@ -7,17 +7,17 @@ use http::header::{self, HeaderValue};
 use http::{Method, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
-use meseta_mesos_wire::Encoding;
+use meseta_mesos_wire::{Encoding, MESOS_VERSION};
 
 use crate::stream::Events;
 
 pub(crate) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
-/// What this speaks like. Plain dotted numbers: `pymesos` makes integers of them.
-const VERSION: &str = r#"{"build_date":"2020-11-24 00:00:00","build_time":1606176000.0,"build_user":"meseta","version":"1.11.0"}"#;
-
 pub(super) fn version() -> Answer {
-    typed(StatusCode::OK, "application/json", VERSION)
+    let built =
+        r#""build_date":"2020-11-24 00:00:00","build_time":1606176000.0,"build_user":"meseta""#;
+    let text = format!("{{{built},\"version\":\"{MESOS_VERSION}\"}}");
+    typed(StatusCode::OK, "application/json", text)
 }
 
 /// An answer without a body; hyper adds `Content-Length: 0`.

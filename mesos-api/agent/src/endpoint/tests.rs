@@ -1,6 +1,7 @@
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http_body_util::Full;
+use meseta_serve::BodyLimits;
 use proptest::prelude::*;
 
 use super::*;
@@ -25,7 +26,7 @@ fn endpoint() -> Endpoint {
     let executors = Executors::new(v1::AgentInfo::default(), None, Arc::new(Nobody));
     let shutdown = CancellationToken::new();
     let own = Some("10.0.0.7".parse().unwrap());
-    Endpoint { executors, own, room: Room::default(), shutdown }
+    Endpoint { executors, own, bodies: Bodies::new(LIMITS), shutdown }
 }
 
 async fn status_for(peer: Option<&str>) -> u16 {
@@ -60,7 +61,10 @@ fn subscribe(bytes: usize) -> Request<Full<Bytes>> {
 #[tokio::test]
 async fn of_an_executors_subscribes_the_newest_waits_and_takes_room_for_its_body() {
     const LARGE: usize = 20 * 1024;
-    let endpoint = Endpoint { room: Room::of_pieces(1), ..endpoint() };
+    let endpoint = {
+        let one_unit = BodyLimits { together_bytes: LIMITS.unit_bytes, ..LIMITS };
+        Endpoint { bodies: Bodies::new(one_unit), ..endpoint() }
+    };
     let facts = ExecutorFacts {
         uid: "uid".to_owned(),
         framework_id: "f".to_owned(),

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use meseta_mesos_wire::{Encoding, v1};
+use meseta_serve::BodyRoom;
 
 use super::{Executors, Slot, Turn};
-use crate::endpoint::Held;
 use crate::session::Acknowledgement;
 use crate::update::{self, MAX_UPDATE_BYTES, Origin};
 
@@ -54,7 +54,7 @@ pub(crate) async fn take_brought(
     executors: &Executors,
     slot: &Arc<Slot>,
     updates: Vec<v1::TaskStatus>,
-    held: (Turn, Held),
+    held: (Turn, BodyRoom),
 ) {
     let (executors, slot) = (executors.clone(), Arc::clone(slot));
     let taken = tokio::spawn(async move {

@@ -1,23 +1,26 @@
-//! Reading the body of a request, within bounds.
+//! Reading the body of a request, within bounds, and room for what is made of it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use meseta_serve::{Bodies, BodyError, BodyLimits, BodyRoom};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::Refusal;
 
-/// The largest body: an ACCEPT of some thousand tasks.
-const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
-/// Bytes for each permit.
-pub(crate) const UNIT_BYTES: usize = 1024;
-/// Bytes of all calls that are read or wait for their turn.
-const MAX_MEMORY_BYTES: usize = 256 * 1024 * 1024;
+/// The largest body is an ACCEPT of some thousand tasks. Room is held by all calls that are read or
+/// wait for their turn, until they are carried out.
+pub(crate) const LIMITS: BodyLimits = BodyLimits {
+    max_bytes: 16 * 1024 * 1024,
+    together_bytes: 256 * 1024 * 1024,
+    unit_bytes: 1024,
+    free_bytes: 0,
+    timeout: Duration::from_secs(30),
+};
 /// Bodies up to so many bytes are decoded without asking for room.
 const SMALL_BYTES: usize = 64 * 1024;
 /// A message takes so many times its bytes at most, up to the limit of the wire.
@@ -26,22 +29,34 @@ const GROWTH: usize = 64;
 const MAX_DECODED_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of all large messages that are decoded at a time.
 const MAX_DECODED_MEMORY_BYTES: usize = 512 * 1024 * 1024;
-/// How long a client may take to send a body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes for each permit of that memory.
+const UNIT_BYTES: usize = 1024;
 
-/// The room that calls share from their first byte until they are carried out.
-pub(super) struct Memory(Arc<Semaphore>);
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_MEMORY_BYTES / UNIT_BYTES)))
+/// The whole body, and the room it takes. One that says that it is too large is not read at all.
+///
+/// # Errors
+/// 400 where the connection breaks, 408, 413, 503 where others take all the room.
+pub(super) async fn read(bodies: &Bodies, body: Incoming) -> Result<(Bytes, BodyRoom), Refusal> {
+    if body.size_hint().lower() > u64::try_from(LIMITS.max_bytes).unwrap_or(u64::MAX) {
+        return Err(BodyError::TooLarge.into());
     }
+    Ok(bodies.read(body).await?)
 }
 
-/// The room that one call takes; given back when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Room {
-    permit: Option<OwnedSemaphorePermit>,
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("The body has more than {} bytes", LIMITS.max_bytes),
+            ),
+            BodyError::TooSlow => {
+                Self::new(StatusCode::REQUEST_TIMEOUT, "The body came too slowly")
+            }
+            BodyError::NoRoom => Self::unavailable("Too many calls are being carried out"),
+            BodyError::Broken => Self::bad_request("The body broke off"),
+        }
+    }
 }
 
 /// The room that decoded messages share; those that find none wait.
@@ -64,55 +79,5 @@ impl Decoding {
         let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
         // It is never closed.
         Arc::clone(&self.0).acquire_many_owned(units).await.ok()
-    }
-}
-
-impl Room {
-    /// The same room as a number of permits.
-    pub(crate) fn units(&self) -> u32 {
-        let held = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        u32::try_from(held).unwrap_or(u32::MAX)
-    }
-}
-
-impl Memory {
-    /// The whole body, and the room it takes.
-    ///
-    /// # Errors
-    /// 400 where the connection breaks, 408, 413, 503 where others take all the room.
-    pub(super) async fn read(&self, body: Incoming) -> Result<(Bytes, Room), Refusal> {
-        let read = tokio::time::timeout(BODY_TIMEOUT, self.collect(body)).await;
-        read.map_err(|_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "The body came too slowly"))?
-    }
-
-    async fn collect(&self, mut body: Incoming) -> Result<(Bytes, Room), Refusal> {
-        let too_large = || {
-            let text = format!("The body has more than {MAX_BODY_BYTES} bytes");
-            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, text)
-        };
-        if body.size_hint().lower() > u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX) {
-            return Err(too_large());
-        }
-        let mut bytes = BytesMut::new();
-        let mut room: Option<OwnedSemaphorePermit> = None;
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| Refusal::bad_request("The body broke off"))?;
-            let Ok(data) = frame.into_data() else { continue };
-            if bytes.len() + data.len() > MAX_BODY_BYTES {
-                return Err(too_large());
-            }
-            bytes.extend_from_slice(&data);
-            let wanted = bytes.len().div_ceil(UNIT_BYTES);
-            let held = room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-            let more = u32::try_from(wanted.saturating_sub(held)).unwrap_or(u32::MAX);
-            let more = Arc::clone(&self.0)
-                .try_acquire_many_owned(more)
-                .map_err(|_| Refusal::unavailable("Too many calls are being carried out"))?;
-            match &mut room {
-                Some(room) => room.merge(more),
-                None => room = Some(more),
-            }
-        }
-        Ok((bytes.freeze(), Room { permit: room }))
     }
 }

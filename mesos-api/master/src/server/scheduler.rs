@@ -5,11 +5,11 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use meseta_mesos_wire::Encoding;
 use meseta_mesos_wire::v1::scheduler::{Call, call};
-use meseta_serve::Hangup;
+use meseta_serve::{BodyRoom, Hangup};
 use tokio::sync::oneshot;
 
 use super::answer::{self, Answer, Refusal};
-use super::body::Room;
+use super::body;
 use super::negotiate::{accepted, content_type, last};
 use super::{STREAM_ID, Server};
 use crate::core::call::{Fault, check};
@@ -34,8 +34,8 @@ impl Server {
             return Err(Refusal::method_not_allowed(request.method()));
         }
         let encoding = content_type(request.headers())?;
-        let (parts, body) = request.into_parts();
-        let (bytes, room) = self.memory.read(body).await?;
+        let (parts, incoming) = request.into_parts();
+        let (bytes, room) = body::read(&self.bodies, incoming).await?;
         let decoded = self.gateway.decoding.room(bytes.len()).await;
         let call: Call = encoding.decode(&bytes).map_err(|error| {
             Refusal::bad_request(format!("Failed to parse body into Call: {error}"))
@@ -115,7 +115,7 @@ impl Server {
 struct Came {
     bytes: Bytes,
     encoding: Encoding,
-    room: Room,
+    room: BodyRoom,
     principal: Option<String>,
 }
 

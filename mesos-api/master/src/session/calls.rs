@@ -6,13 +6,13 @@ use bytes::Bytes;
 use meseta_mesos_wire::Encoding;
 use meseta_mesos_wire::v1::OfferId;
 use meseta_mesos_wire::v1::scheduler::{Call, call};
+use meseta_serve::BodyRoom;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::{Record, Session, Subscription};
 use crate::core::offer::filter;
 use crate::core::statuses;
 use crate::server::answer::Refusal;
-use crate::server::body::Room;
 
 /// A call that waits for its turn, as it came: decoded it may be many times as large.
 pub(crate) struct Waiting {
@@ -20,7 +20,7 @@ pub(crate) struct Waiting {
     pub(crate) encoding: Encoding,
     /// The room it takes among all calls, and its share of what one framework may have waiting.
     /// Given back when the call is done.
-    pub(crate) _held: (Room, OwnedSemaphorePermit),
+    pub(crate) _held: (BodyRoom, OwnedSemaphorePermit),
 }
 
 /// What a session does in order.

@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use meseta_mesos_wire::v1::scheduler::{Event, event};
-use meseta_mesos_wire::{Encoding, recordio, v1};
+use meseta_mesos_wire::{Encoding, MESOS_VERSION, recordio, v1};
 
 use super::stream::HEARTBEAT_INTERVAL;
 use crate::address::Advertised;
-use crate::server::VERSION;
 
 /// An event as a framed record.
 pub(crate) fn record(encoding: Encoding, event: &Event) -> Bytes {
@@ -31,7 +30,7 @@ pub(super) fn subscribed(framework_id: &str, master_id: &str, at: &Advertised) -
         port: at.port.into(),
         pid: Some(format!("master@{}:{}", at.ip, at.port)),
         hostname: Some(at.host.clone()),
-        version: Some(VERSION.to_owned()),
+        version: Some(MESOS_VERSION.to_owned()),
         address: Some(address),
         ..v1::MasterInfo::default()
     };
