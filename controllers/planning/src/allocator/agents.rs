@@ -16,9 +16,10 @@ use std::sync::Arc;
 use meseta_crds::task::Constraint;
 use slab::Slab;
 
-use super::amounts::Amounts;
+use super::amounts::{Amounts, CPU, MEMORY, ResourceId};
 use super::filter;
 use super::room::{AgentId, Contestants, Room};
+use super::seats::{LEAST_CPU, LEAST_MEMORY};
 use super::shelves::Shelves;
 
 /// How many tasks an agent is built for (design, section 7).
@@ -32,9 +33,10 @@ pub(super) struct Agents {
     contestants: Entries,
     by_name: BTreeMap<Arc<str>, AgentId>,
     room: Room,
-    shelves: Shelves,
-    /// What is free on all agents of which something can be offered.
-    spare: Amounts,
+    /// Of which something can be offered to tasks that need cpus and memory.
+    whole: Shelves,
+    /// Of which something can be offered at all.
+    any: Shelves,
     /// Grows with every change of what an agent has or holds.
     version: u64,
 }
@@ -58,8 +60,6 @@ pub(super) struct Agent {
     users: usize,
     /// How empty it is; from `free` and `tasks`.
     emptiness: i128,
-    /// What it adds to what is free on all.
-    spared: Amounts,
 }
 
 /// What the row of an agent says.
@@ -99,6 +99,14 @@ impl Agent {
     pub(super) fn is_sound(&self) -> bool {
         self.facts.as_ref().is_some_and(|facts| facts.schedulable)
             && self.free.iter().all(|(_, free)| free >= 0)
+    }
+
+    /// Whether a task may run on so much of it: on some of each of cpus and memory, as far as the agent
+    /// has them at all and the task needs them.
+    pub(super) fn is_useful(&self, amounts: &Amounts, needs: impl Fn(ResourceId) -> bool) -> bool {
+        let capacity = |id| self.facts.as_ref().map_or(0, |facts| facts.capacity.get(id));
+        let enough = |id, least| !needs(id) || capacity(id) == 0 || amounts.get(id) >= least;
+        enough(CPU, LEAST_CPU) && enough(MEMORY, LEAST_MEMORY) && !amounts.is_empty()
     }
 
     fn recount(&mut self) {
@@ -209,14 +217,10 @@ impl Agents {
         self.contestants.0.get(id)
     }
 
-    /// Those of which something can be offered.
-    pub(super) fn shelves(&self) -> &Shelves {
-        &self.shelves
-    }
-
-    /// What is free on all of these.
-    pub(super) fn spare(&self) -> &Amounts {
-        &self.spare
+    /// Those of which something can be offered to seats whose tasks need both cpus and memory, or to
+    /// the others.
+    pub(super) fn shelves(&self, both: bool) -> &Shelves {
+        if both { &self.whole } else { &self.any }
     }
 
     /// Those that have a row.
@@ -227,7 +231,7 @@ impl Agents {
 
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.by_name.is_empty() && self.spare.is_empty()
+        self.by_name.is_empty() && self.any.spare().is_empty()
     }
 
     pub(super) fn version(&self) -> u64 {
@@ -244,7 +248,6 @@ impl Agents {
             tasks: 0,
             users: 0,
             emptiness: 0,
-            spared: Amounts::default(),
         });
         self.by_name.insert(name, id);
         id
@@ -256,15 +259,11 @@ impl Agents {
         agent.recount();
         let takes_tasks = agent.facts.as_ref().is_some_and(|facts| facts.schedulable);
         self.room.update(id, takes_tasks, &self.contestants);
-        let agent = &mut self.contestants.0[id];
+        let agent = &self.contestants.0[id];
         let offerable = takes_tasks && agent.is_sound() && !agent.free.is_empty();
-        self.shelves.put(id, offerable.then_some(agent.emptiness), ONE);
-        self.spare.subtract(&agent.spared);
-        agent.spared.clear();
-        if offerable {
-            agent.spared.add(&agent.free);
-            self.spare.add(&agent.spared);
-        }
+        let free = offerable.then_some((&agent.free, agent.emptiness));
+        self.any.put(id, free, ONE);
+        self.whole.put(id, free.filter(|(free, _)| agent.is_useful(free, |_| true)), ONE);
     }
 
     fn forget_if_unused(&mut self, id: AgentId) {

@@ -81,7 +81,7 @@ impl Allocator {
             return;
         }
         self.stirred = true;
-        self.wake_seats(grown.iter().copied());
+        self.wake_seats(&grown);
         let narrowed: Vec<ShapeId> = self.shapes.narrowed().collect();
         for id in narrowed {
             let mut opened = false;

@@ -13,14 +13,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Allocator;
-use super::agents::Agent;
 use super::amounts::{Amounts, CPU, MEMORY};
 use super::fair_share::{Allowance, Entitlement};
 use super::offers::Live;
 use super::portion::Portion;
 use super::room::AgentId;
 use super::rows::{Offer, OfferId};
-use super::seats::{LEAST_CPU, LEAST_MEMORY, Seat, SeatId, Stance};
+use super::seats::{LEAST_CPU, LEAST_MEMORY, SeatId, Stance};
 
 /// Why an agent is not offered.
 enum Unsuitable {
@@ -30,19 +29,12 @@ enum Unsuitable {
     UntilRelieved,
 }
 
-/// Whether a task may run on so much of the agent: some of each of cpus and memory, as far as the
-/// agent has them at all and the scheduler's tasks need them.
-fn is_useful(seat: &Seat, agent: &Agent, amounts: &Amounts) -> bool {
-    let capacity = |id| agent.facts.as_ref().map_or(0, |facts| facts.capacity.get(id));
-    let enough = |id, least| !seat.needs(id) || capacity(id) == 0 || amounts.get(id) >= least;
-    enough(CPU, LEAST_CPU) && enough(MEMORY, LEAST_MEMORY) && !amounts.is_empty()
-}
-
 impl Allocator {
     /// Makes the offer whose turn it is, if there is one.
     pub(super) fn make_offer(&mut self, id: SeatId) {
         let seat = self.seats.get(id);
-        if self.agents.shelves().next(self.refusals.barred(id), seat.next_agent).is_none() {
+        let shelves = self.agents.shelves(seat.needs_both());
+        if shelves.next(self.refusals.barred(id), seat.next_agent).is_none() {
             self.set_stance(id, Stance::Closed(None));
             return;
         }
@@ -55,13 +47,14 @@ impl Allocator {
             self.set_stance(id, Stance::Parked(role));
             return;
         }
-        let entitlement = self.tree.entitlement(seat.node, &seat.task(), self.agents.spare());
+        let entitlement = self.tree.entitlement(seat.node, &seat.task(), shelves.spare());
         // Agents that only a limit keeps from being offered; they are passed over meanwhile.
         let mut limited = Vec::new();
         let found = loop {
-            let from = self.seats.get(id).next_agent;
+            let seat = self.seats.get(id);
             let barred = self.refusals.barred(id);
-            let Some(agent) = self.agents.shelves().next(barred, from) else { break None };
+            let next = self.agents.shelves(seat.needs_both()).next(barred, seat.next_agent);
+            let Some(agent) = next else { break None };
             match self.size(id, agent, &allowance, &entitlement) {
                 Ok(amounts) => break Some((agent, amounts)),
                 Err(Unsuitable::UntilItGrows) => self.refusals.bar(id, agent),
@@ -88,13 +81,14 @@ impl Allocator {
         entitlement: &Entitlement,
     ) -> Result<Amounts, Unsuitable> {
         let seat = self.seats.get(id);
+        let needs = |resource| seat.needs(resource);
         let agent = self.agents.get(agent_id).ok_or(Unsuitable::UntilItGrows)?;
-        if !is_useful(seat, agent, &agent.free) {
+        if !agent.is_useful(&agent.free, needs) {
             return Err(Unsuitable::UntilItGrows);
         }
         let mut allowed = agent.free.clone();
         allowance.apply(&mut allowed);
-        if !is_useful(seat, agent, &allowed) {
+        if !agent.is_useful(&allowed, needs) {
             return Err(Unsuitable::UntilRelieved);
         }
         if self.refusals.covering(id, agent_id, &agent.free).is_some() {
@@ -117,13 +111,14 @@ impl Allocator {
                 amounts.set(resource, allowed.get(resource));
             }
         }
-        Ok(if is_useful(seat, agent, &amounts) { amounts } else { allowed })
+        Ok(if agent.is_useful(&amounts, needs) { amounts } else { allowed })
     }
 
     /// Offers so much; what is offered of an agent to a seat in one cycle is one offer.
     fn offer(&mut self, seat: SeatId, agent: AgentId, amounts: &Amounts) {
         self.agents.reserve(agent, amounts);
-        let rest = self.agents.get(agent).filter(|_| self.agents.shelves().has(agent));
+        let shelves = self.agents.shelves(self.seats.get(seat).needs_both());
+        let rest = self.agents.get(agent).filter(|_| shelves.has(agent));
         if let Some(rest) = rest {
             // Who has refused so much of it need not look at it one by one.
             self.refusals.compare(agent, &rest.free);

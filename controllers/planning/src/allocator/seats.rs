@@ -111,6 +111,11 @@ impl Seat {
         }
     }
 
+    /// Whether its tasks need both cpus and memory, as far as anybody knows.
+    pub(super) fn needs_both(&self) -> bool {
+        self.needs(CPU) && self.needs(MEMORY)
+    }
+
     /// Whether it has launched anything, so that its unit is more than a guess.
     pub(super) fn is_known(&self) -> bool {
         self.launched

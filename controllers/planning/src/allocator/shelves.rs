@@ -10,6 +10,7 @@
 //! A seat takes, of the first shelf that has any, the next agent after the one it was offered last,
 //! passing over those it has refused; so that costs a few words, however many agents there are.
 
+use super::amounts::Amounts;
 use super::bits::Bits;
 use super::room::AgentId;
 
@@ -20,22 +21,38 @@ const SHELVES: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Shelves {
     shelves: [Bits; SHELVES],
-    /// Where each agent is, by position.
-    places: Vec<Option<usize>>,
+    /// By position of the agent.
+    places: Vec<Place>,
+    /// What is free on all that are on a shelf.
+    spare: Amounts,
+}
+
+/// Where an agent is, if on a shelf, and what it adds to `spare`.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    shelf: Option<usize>,
+    free: Amounts,
 }
 
 impl Shelves {
-    /// Puts an agent whose scarcest resource is free to so many parts of `whole`; nowhere if nothing
-    /// can be offered of it.
-    pub(super) fn put(&mut self, agent: AgentId, free: Option<i128>, whole: i128) {
-        let shelf = free.map(|free| {
-            let full = (0..SHELVES - 1).find(|shelf| free << (shelf + 1) >= whole);
+    /// Puts an agent of which so much is free, and its scarcest resource to so many parts of `whole`;
+    /// nowhere if nothing can be offered of it.
+    pub(super) fn put(&mut self, agent: AgentId, free: Option<(&Amounts, i128)>, whole: i128) {
+        let shelf = free.map(|(_, scarcest)| {
+            let full = (0..SHELVES - 1).find(|shelf| scarcest << (shelf + 1) >= whole);
             full.unwrap_or(SHELVES - 1)
         });
         if self.places.len() <= agent {
-            self.places.resize(agent + 1, None);
+            self.places.resize(agent + 1, Place::default());
         }
-        let former = std::mem::replace(&mut self.places[agent], shelf);
+        let place = &mut self.places[agent];
+        self.spare.subtract(&place.free);
+        place.free.clear();
+        if let Some((free, _)) = free {
+            place.free.add(free);
+            self.spare.add(free);
+        }
+        let former = std::mem::replace(&mut place.shelf, shelf);
         if former == shelf {
             return;
         }
@@ -47,9 +64,14 @@ impl Shelves {
         }
     }
 
+    /// What is free on all of these agents.
+    pub(super) fn spare(&self) -> &Amounts {
+        &self.spare
+    }
+
     /// Whether something can be offered of the agent.
     pub(super) fn has(&self, agent: AgentId) -> bool {
-        self.places.get(agent).is_some_and(Option::is_some)
+        self.places.get(agent).is_some_and(|place| place.shelf.is_some())
     }
 
     /// The next agent from `from` on that is not in `without`.

@@ -9,6 +9,8 @@
 //!
 //! A seat that is suppressed is closed whatever happens.
 
+use std::collections::BTreeSet;
+
 use super::Allocator;
 use super::bits::Sparse;
 use super::room::AgentId;
@@ -36,8 +38,9 @@ impl Allocator {
 
     /// There may be something for the seat of the agent, where there was not.
     pub(super) fn filter_ended(&mut self, seat: SeatId, agent: AgentId) {
-        let sleeps = matches!(self.seats.get(seat).stance, Stance::Closed(_));
-        if sleeps && self.agents.shelves().has(agent) {
+        let found = self.seats.get(seat);
+        let sleeps = matches!(found.stance, Stance::Closed(_));
+        if sleeps && self.agents.shelves(found.needs_both()).has(agent) {
             self.set_stance(seat, Stance::Standing);
         }
     }
@@ -49,18 +52,21 @@ impl Allocator {
 
     /// Lets the seats for which nothing was found hear of agents that have grown; in the order of
     /// their numbers.
-    pub(super) fn wake_seats(&mut self, grown: impl Iterator<Item = AgentId> + Clone) {
+    pub(super) fn wake_seats(&mut self, grown: &BTreeSet<AgentId>) {
         let agents = &self.agents;
-        for agent in grown.clone() {
+        for &agent in grown {
             if let Some(found) = agents.get(agent) {
                 self.refusals.grown(agent, &found.free);
             }
         }
-        let fresh = Sparse::of(grown.filter(|agent| agents.shelves().has(*agent)));
-        if fresh.is_empty() {
+        let fresh = [false, true].map(|both| {
+            Sparse::of(grown.iter().copied().filter(|agent| agents.shelves(both).has(*agent)))
+        });
+        if fresh.iter().all(Sparse::is_empty) {
             return;
         }
         for seat in self.seats.sleeping() {
+            let fresh = &fresh[usize::from(self.seats.get(seat).needs_both())];
             if fresh.any_without(self.refusals.barred(seat)) {
                 self.set_stance(seat, Stance::Standing);
             }
