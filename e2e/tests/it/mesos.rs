@@ -5,6 +5,7 @@ mod access;
 mod executors;
 mod failover;
 mod kills;
+mod rescinding;
 mod schedulers;
 mod sharing;
 mod wire;
