@@ -19,10 +19,8 @@ use std::sync::Arc;
 
 use http::{Request, StatusCode, Uri};
 use hyper::body::Incoming;
-use meseta_mesos_wire::MESOS_VERSION;
 use meseta_runtime::{LeaderAddress, Leadership};
 use meseta_serve::Bodies;
-use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
 use self::answer::{Answer, Refusal};
@@ -82,7 +80,7 @@ impl Server {
         match route::route(request.uri().path()) {
             None => Err(Refusal::new(StatusCode::NOT_FOUND, "There is nothing at this path")),
             Some(Route::Health) => Ok(answer::empty(StatusCode::OK)),
-            Some(Route::Version) => Ok(answer::json(&json!({ "version": MESOS_VERSION }))),
+            Some(Route::Version) => Ok(answer::json(&meseta_mesos_wire::version())),
             Some(Route::Redirect) => Ok(answer::redirect(&format!("//{}", self.leader()?))),
             Some(Route::Operator) => {
                 self.admit(&request, OPERATOR_REALM)?;

@@ -32,3 +32,14 @@ pub use self::message::Message;
 
 /// The Mesos that this speaks like. Clients turn each part into a number.
 pub const MESOS_VERSION: &str = "1.11.0";
+
+/// What `/version` of a master and of an agent answers: as [`MESOS_VERSION`] was built, by us.
+#[must_use]
+pub fn version() -> serde_json::Value {
+    serde_json::json!({
+        "build_date": "2020-11-24 00:00:00",
+        "build_time": 1_606_176_000.0,
+        "build_user": "meseta",
+        "version": MESOS_VERSION,
+    })
+}

@@ -7,17 +7,14 @@ use http::header::{self, HeaderValue};
 use http::{Method, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
-use meseta_mesos_wire::{Encoding, MESOS_VERSION};
+use meseta_mesos_wire::Encoding;
 
 use crate::stream::Events;
 
 pub(crate) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 pub(super) fn version() -> Answer {
-    let built =
-        r#""build_date":"2020-11-24 00:00:00","build_time":1606176000.0,"build_user":"meseta""#;
-    let text = format!("{{{built},\"version\":\"{MESOS_VERSION}\"}}");
-    typed(StatusCode::OK, "application/json", text)
+    typed(StatusCode::OK, "application/json", meseta_mesos_wire::version().to_string())
 }
 
 /// An answer without a body; hyper adds `Content-Length: 0`.
