@@ -24,7 +24,7 @@ pub(crate) mod stream;
 mod subscribe;
 mod update;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -88,6 +88,8 @@ struct State {
     since: Option<i64>,
     /// Streams so far.
     streams: u64,
+    /// Agents that are not heard of any more, and of which it was not told yet.
+    lost_agents: BTreeSet<String>,
     /// By name of the task's record, with its uid.
     deliveries: BTreeMap<String, (String, Delivery)>,
 }
@@ -167,6 +169,18 @@ impl Session {
     pub(crate) fn look(&self) {
         self.wake.notify_one();
         self.life.notify_one();
+    }
+
+    /// Takes in that an agent is not heard of any more, or is again.
+    pub(crate) fn agent_changed(&self, agent: &str, reachable: bool) {
+        let mut state = self.lock();
+        if reachable {
+            state.lost_agents.remove(agent);
+        } else {
+            state.lost_agents.insert(agent.to_owned());
+        }
+        drop(state);
+        self.wake.notify_one();
     }
 
     /// Checks that a call that is not SUBSCRIBE comes from the scheduler that is subscribed.

@@ -24,11 +24,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::rows::{Changed, Rows};
 use crate::address::Advertised;
+use crate::core::ids;
 use crate::core::lifecycle::Completed;
-use crate::core::{failure, ids};
 use crate::server::body::Decoding;
 use crate::session::Session;
-use crate::session::events;
 
 /// Frameworks with a session, connected or not. Five times what is built for.
 const MAX_FRAMEWORKS: usize = 5000;
@@ -200,22 +199,21 @@ impl Office {
         }
     }
 
-    /// Tells everybody when an agent is not heard of any more.
+    /// Passes on that an agent is not heard of any more, or is again.
     fn agent_changed(&self, agent: &str) {
         let reachable = self.rows.agent(agent).is_some_and(|row| row.unreachable_since.is_none());
         let sessions: Vec<Arc<Session>> = {
             let mut sessions = self.lock();
-            let was_reachable = match reachable {
-                true => !sessions.reachable.insert(agent.to_owned()),
+            let news = match reachable {
+                true => sessions.reachable.insert(agent.to_owned()),
                 false => sessions.reachable.remove(agent),
             };
-            if reachable || !was_reachable {
+            if !news {
                 return;
             }
             sessions.by_id.values().cloned().collect()
         };
-        let failure = events::failure(failure::agent(agent));
-        sessions.iter().for_each(|session| session.send(&failure));
+        sessions.iter().for_each(|session| session.agent_changed(agent, reachable));
     }
 
     /// The session of a framework's record; none where the record is not that of a scheduler.

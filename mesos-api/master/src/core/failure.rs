@@ -1,9 +1,11 @@
 //! FAILURE: what a scheduler is told when one of its executors, or an agent, ends.
+//!
+//! The updates of the tasks come first.
 
 use meseta_mesos_wire::v1;
 use meseta_mesos_wire::v1::scheduler::event::Failure;
 
-use super::rows::TaskRow;
+use super::rows::{Rows, TaskRow};
 
 /// The wait status of which nothing is known.
 const UNKNOWN_STATUS: i32 = -1;
@@ -13,15 +15,25 @@ const UNKNOWN_STATUS: i32 = -1;
 /// freed then: an executor has no updates.
 #[must_use]
 pub fn executor(row: &TaskRow) -> Option<Failure> {
-    let vanished = row.deleted && !row.held_by_agent;
-    if !row.is_executor() || !row.held_by_scheduler || !(row.state.is_terminal() || vanished) {
-        return None;
-    }
-    Some(Failure {
+    let over = row.state.is_terminal() || row.has_vanished();
+    (row.is_executor() && row.held_by_scheduler && over)
+        .then(|| of_executor(row, wait_status(row.exit_code, row.signal)))
+}
+
+/// What is told of a DEFAULT executor when the end of a task under it was acknowledged, and no other
+/// is left: it has nothing more to do, and ended well.
+#[must_use]
+pub fn default_executor(row: &TaskRow, rows: &Rows) -> Option<Failure> {
+    let id = row.executor_id.as_deref().filter(|_| row.is_grouped())?;
+    rows.grouped(&row.agent, id).next().is_none().then(|| of_executor(row, 0))
+}
+
+fn of_executor(row: &TaskRow, status: i32) -> Failure {
+    Failure {
         agent_id: Some(v1::AgentId { value: row.agent.clone() }),
         executor_id: row.executor_id.clone().map(|value| v1::ExecutorId { value }),
-        status: Some(wait_status(row.exit_code, row.signal)),
-    })
+        status: Some(status),
+    }
 }
 
 /// What every scheduler is told of an agent that is gone.
@@ -79,6 +91,28 @@ mod tests {
     fn the_end_of_a_task_is_no_failure() {
         let task = TaskRow { task_id: Some("t".to_owned()), ..row(TaskState::Failed) };
         assert_eq!(executor(&task), None);
+    }
+
+    #[test]
+    fn a_default_executor_ends_with_its_last_task() {
+        let task = |name: &str, state| TaskRow {
+            name: name.to_owned(),
+            task_id: Some(name.to_owned()),
+            ..row(state)
+        };
+        let (ended, running) = (task("t", TaskState::Finished), task("u", TaskState::Running));
+        let mut rows = Rows::default();
+        rows.insert(ended.clone());
+        rows.insert(running);
+        assert_eq!(default_executor(&ended, &rows), None);
+        rows.remove("u");
+        let failure = default_executor(&ended, &rows).unwrap();
+        assert_eq!((failure.executor_id.unwrap().value, failure.status), ("e".to_owned(), Some(0)));
+        // Of a command, and of a task under a custom executor, nothing is told.
+        let command = TaskRow { executor_id: None, ..ended.clone() };
+        assert_eq!(default_executor(&command, &rows), None);
+        let custom = TaskRow { executor_name: Some("x".to_owned()), ..ended };
+        assert_eq!(default_executor(&custom, &rows), None);
     }
 
     #[test]

@@ -70,7 +70,8 @@ pub fn answers<'a>(
     request.tasks.iter().map(answer).collect()
 }
 
-/// The state that the scheduler was told last, or will be next where that is not remembered.
+/// The state that the scheduler was told last, or will be next where that is not remembered; nothing
+/// goes back from an end.
 fn known(
     row: &TaskRow,
     delivery: Option<&Delivery>,
@@ -79,6 +80,11 @@ fn known(
 ) -> v1::TaskStatus {
     let fresh = Delivery::default();
     let delivery = delivery.unwrap_or(&fresh);
+    if let Some(own) = delivery.untold_end(row) {
+        let mut status = statuses::own(row, own, None, partition_aware, now);
+        status.set_reason(Reason::Reconciliation);
+        return status;
+    }
     let (before, next) = delivery.around(row);
     let forwarded = delivery.forwarded();
     let parsed = |update| statuses::parse(update);
@@ -102,7 +108,8 @@ fn known(
     status
 }
 
-fn unreachable(
+/// The answer about a task whose agent is silent.
+pub(super) fn unreachable(
     row: &TaskRow,
     agents: &dyn Agents,
     partition_aware: bool,

@@ -48,6 +48,8 @@ pub struct TaskRow {
     pub held_by_scheduler: bool,
     /// What was asked of it by KILL or SHUTDOWN.
     pub kill: Option<Kill>,
+    /// Seconds it has to end where no wish says otherwise.
+    pub grace_seconds: i64,
     /// Exit code of its container; 128 + signal where one ended it.
     pub exit_code: Option<i64>,
     /// Signal that ended its container.
@@ -96,6 +98,10 @@ impl TaskRow {
             held_by_agent: held(AGENT_FINALIZER),
             held_by_scheduler: held(SCHEDULER_FINALIZER),
             kill: task.spec.kill.clone(),
+            grace_seconds: match &task.spec.executor {
+                Some(executor) => executor.shutdown_grace_period_seconds,
+                None => task.spec.termination_grace_period_seconds,
+            },
             exit_code: container.and_then(|container| container.exit_code),
             signal: container.and_then(|container| container.signal),
             created,
@@ -112,8 +118,15 @@ impl TaskRow {
     }
 
     /// Whether this is a task under the DEFAULT executor.
-    fn is_grouped(&self) -> bool {
+    #[must_use]
+    pub fn is_grouped(&self) -> bool {
         self.task_id.is_some() && self.executor_id.is_some() && self.executor_name.is_none()
+    }
+
+    /// Whether nothing of it is left on its agent, though nobody said how it ended.
+    #[must_use]
+    pub fn has_vanished(&self) -> bool {
+        self.deleted && !self.held_by_agent && !self.state.is_terminal()
     }
 
     /// Whether the framework may still think of it as its own: it has not ended, or its scheduler has
@@ -213,11 +226,20 @@ impl Rows {
         self.rows.get(self.executors.get(&key)?.last_key_value()?.1)
     }
 
-    /// A task on an agent that has not ended and runs under the DEFAULT executor of this id.
+    /// The tasks on an agent that have not ended and run under the DEFAULT executor of this id.
+    pub fn grouped(&self, agent: &str, executor_id: &str) -> impl Iterator<Item = &TaskRow> {
+        let names = self.grouped.get(&(agent.to_owned(), executor_id.to_owned()));
+        let rows = names.into_iter().flatten().filter_map(|name| self.rows.get(name));
+        rows.filter(|row| !row.state.is_terminal())
+    }
+
+    /// Whether anything on an agent is not known to have ended or to be out of reach.
     #[must_use]
-    pub fn grouped(&self, agent: &str, executor_id: &str) -> Option<&TaskRow> {
-        let names = self.grouped.get(&(agent.to_owned(), executor_id.to_owned()))?;
-        names.iter().filter_map(|name| self.rows.get(name)).find(|row| !row.state.is_terminal())
+    pub fn any_on(&self, agent: &str) -> bool {
+        self.rows.values().filter(|row| row.agent == agent).any(|row| {
+            let over = row.state.is_terminal() || row.has_vanished();
+            !over && row.state != TaskState::Unreachable
+        })
     }
 
     /// The ids of the executors on an agent that have not ended, in order.
@@ -236,7 +258,7 @@ impl Rows {
             .grouped
             .range(from..)
             .take_while(|((on, _), _)| on == agent)
-            .filter(|((_, id), _)| self.grouped(agent, id).is_some())
+            .filter(|((_, id), _)| self.grouped(agent, id).next().is_some())
             .map(|((_, id), _)| id.clone());
         custom.chain(grouped).collect::<BTreeSet<String>>().into_iter().collect()
     }

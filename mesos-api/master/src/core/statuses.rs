@@ -144,9 +144,16 @@ pub fn seconds(millis: i64) -> f64 {
     millis / 1000.0
 }
 
-/// What [`Own`] says about a task.
+/// What [`Own`] says about a task. `silent_since`: since when its agent is, in milliseconds, where it
+/// is.
 #[must_use]
-pub fn own(row: &TaskRow, own: Own, partition_aware: bool, now: i64) -> v1::TaskStatus {
+pub fn own(
+    row: &TaskRow,
+    own: Own,
+    silent_since: Option<i64>,
+    partition_aware: bool,
+    now: i64,
+) -> v1::TaskStatus {
     use v1::TaskState as S;
     let said = || row.message.clone();
     let (state, reason, message) = match own {
@@ -171,7 +178,7 @@ pub fn own(row: &TaskRow, own: Own, partition_aware: bool, now: i64) -> v1::Task
     };
     let mut made = of_row(row, state, reason, message).status(partition_aware, now);
     if own == Own::Unreachable {
-        made.unreachable_time = Some(time(now));
+        made.unreachable_time = Some(time(silent_since.unwrap_or(now)));
     }
     made
 }

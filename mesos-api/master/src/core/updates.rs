@@ -169,6 +169,14 @@ impl Delivery {
         self.forwarded
     }
 
+    /// How the task ended, where no update tells and all there are were acknowledged.
+    #[must_use]
+    pub fn untold_end(&self, row: &TaskRow) -> Option<Own> {
+        let front = self.front(row);
+        let silent = front.update.is_none() && !front.ended;
+        owed(row, false).filter(|own| silent && own.ends())
+    }
+
     /// The update whose turn it is, and the one before it where the record still has it.
     #[must_use]
     pub fn around<'a>(
@@ -275,7 +283,7 @@ fn position(row: &TaskRow, uuid: Option<&str>) -> Option<usize> {
 
 /// What the scheduler must be told when all updates of the record are acknowledged.
 fn owed(row: &TaskRow, was_unreachable: bool) -> Option<Own> {
-    if row.deleted && !row.held_by_agent && !row.state.is_terminal() {
+    if row.has_vanished() {
         return Some(Own::Vanished);
     }
     let never = row.updates.is_empty() && row.acknowledged.is_none();

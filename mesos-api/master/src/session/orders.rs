@@ -1,5 +1,6 @@
 //! KILL, SHUTDOWN and RECONCILE.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kube::api::{Patch, PatchParams};
@@ -12,6 +13,7 @@ use serde_json::json;
 use super::{MAX_AT_ONCE, Record, Session, events};
 use crate::core::kill::{self, Order};
 use crate::core::reconcile::{self, Agent};
+use crate::core::rows::Rows;
 use crate::sync::now;
 
 /// Tries to write a wish that the scheduler was told is taken.
@@ -24,9 +26,17 @@ impl Session {
     pub(super) async fn kill(&self, record: &Record, kill: &call::Kill) {
         let aware = record.capabilities.partition_aware;
         let rows = &self.office.rows;
-        let named = kill.agent_id.as_ref().map_or(Agent::Unknown, |id| rows.standing(&id.value));
-        let order = rows
-            .with_tasks(&record.uid, |rows| kill::kill(kill, rows, &|_: &str| named, aware, now()));
+        let agent = |rows: &Rows| rows.task(&kill.task_id.value).map(|row| row.agent.clone());
+        let agents = [
+            rows.with_tasks(&record.uid, agent),
+            kill.agent_id.as_ref().map(|id| id.value.clone()),
+        ];
+        let agents = agents.into_iter().flatten();
+        let standings: BTreeMap<String, Agent> =
+            agents.map(|name| (name.clone(), rows.standing(&name))).collect();
+        let standing = |name: &str| standings.get(name).copied().unwrap_or(Agent::Unknown);
+        let order =
+            rows.with_tasks(&record.uid, |rows| kill::kill(kill, rows, &standing, aware, now()));
         self.order(record, order).await;
     }
 
@@ -77,17 +87,18 @@ impl Session {
     }
 
     async fn order(&self, record: &Record, order: Order) {
-        match order {
-            Order::Ignore => {}
-            Order::Tell(status) => self.send(&events::update(*status)),
-            Order::Write { record: name, kill } => {
-                let uid = self
-                    .office
-                    .rows
-                    .with_tasks(&record.uid, |rows| rows.get(&name).map(|row| row.uid.clone()));
-                let patch = json!({ "metadata": { "uid": uid }, "spec": { "kill": kill } });
-                self.write_wish(&name, &patch).await;
-            }
+        if let Some(status) = order.tell {
+            self.send(&events::update(*status));
+        }
+        for (name, kill) in order.writes {
+            let uid = self
+                .office
+                .rows
+                .with_tasks(&record.uid, |rows| rows.get(&name).map(|row| row.uid.clone()));
+            // What an earlier wish said is to be gone where this one does not say it.
+            let kill = json!({ "gracePeriodSeconds": kill.grace_period_seconds });
+            let patch = json!({ "metadata": { "uid": uid }, "spec": { "kill": kill } });
+            self.write_wish(&name, &patch).await;
         }
     }
 

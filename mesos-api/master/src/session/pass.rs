@@ -22,7 +22,8 @@ use meseta_runtime::WriteError;
 use serde_json::json;
 
 use super::{MAX_AT_ONCE, Session, events};
-use crate::core::rows::TaskRow;
+use crate::core::reconcile::Agent as Standing;
+use crate::core::rows::{Rows, TaskRow};
 use crate::core::updates::{Send, Step};
 use crate::core::{failure, statuses};
 use crate::sync::now;
@@ -162,7 +163,10 @@ impl Session {
             if !self.has_room() {
                 return false;
             }
-            let Some(name) = agenda.take_waiting() else { return false };
+            let Some(name) = agenda.take_waiting() else {
+                self.tell_of_lost_agents(&record.uid);
+                return false;
+            };
             match rows.with_tasks(&record.uid, |rows| rows.get(&name).cloned()) {
                 Some(row) if row.is_executor() => self.look_at_executor(row, agenda),
                 Some(row) => self.look_at_task(row, now, agenda),
@@ -175,7 +179,24 @@ impl Session {
         true
     }
 
+    /// Says which agents were lost, when all is said of the tasks on them.
+    fn tell_of_lost_agents(&self, framework_uid: &str) {
+        let rows = &self.office.rows;
+        let mut state = self.lock();
+        for agent in std::mem::take(&mut state.lost_agents) {
+            if rows.with_tasks(framework_uid, |rows| rows.any_on(&agent)) {
+                state.lost_agents.insert(agent);
+            } else {
+                state.send(&events::failure(failure::agent(&agent)));
+            }
+        }
+    }
+
     fn look_at_task(&self, row: TaskRow, now: i64, agenda: &mut Agenda) {
+        let silent_since = match self.office.rows.standing(&row.agent) {
+            Standing::Unreachable(since) => Some(since),
+            Standing::Registered | Standing::Unknown => None,
+        };
         let mut state = self.lock();
         let partition_aware =
             state.record.as_ref().is_some_and(|record| record.capabilities.partition_aware);
@@ -185,7 +206,7 @@ impl Session {
         if let Some(send) = send {
             let status = match send {
                 Send::Update(status) => statuses::shown(*status, partition_aware),
-                Send::Own(own) => statuses::own(&row, own, partition_aware, now),
+                Send::Own(own) => statuses::own(&row, own, silent_since, partition_aware, now),
             };
             state.send(&events::update(status));
         }
@@ -201,6 +222,11 @@ impl Session {
                 .push_back(Write { row: Arc::clone(&row), what: What::Acknowledged(uuid) });
         }
         if free {
+            let rows = &self.office.rows;
+            let ended = |rows: &Rows| failure::default_executor(&row, rows);
+            if let Some(failure) = rows.with_tasks(&row.framework_uid, ended) {
+                self.send(&events::failure(failure));
+            }
             agenda.writes.push_back(Write { row, what: What::Free });
         }
     }

@@ -186,7 +186,7 @@ impl<'a> Planner<'a> {
         }
         let custom =
             self.rows.executor(self.place.agent, id).filter(|row| !row.state.is_terminal());
-        let Some(row) = custom.or_else(|| self.rows.grouped(self.place.agent, id)) else {
+        let Some(row) = custom.or_else(|| self.rows.grouped(self.place.agent, id).next()) else {
             return Ok(None);
         };
         let info = row.executor_info.as_ref().and_then(|info| json::from_value(info).ok());

@@ -38,7 +38,7 @@ fn ask(rows: &Rows, agent: Option<&str>, grace_nanos: Option<i64>) -> Order {
 }
 
 fn written(grace_period_seconds: Option<i64>) -> Order {
-    Order::Write { record: "r".to_owned(), kill: Kill { grace_period_seconds } }
+    Order { writes: vec![("r".to_owned(), Kill { grace_period_seconds })], tell: None }
 }
 
 #[test]
@@ -49,7 +49,6 @@ fn a_kill_is_a_wish_in_the_record_whatever_the_task_does() {
         TaskState::Starting,
         TaskState::Running,
         TaskState::Killing,
-        TaskState::Unreachable,
     ] {
         assert_eq!(ask(&rows(row(state)), None, None), written(None), "{state:?}");
         assert_eq!(ask(&rows(row(state)), Some("a"), None), written(None), "{state:?}");
@@ -58,12 +57,12 @@ fn a_kill_is_a_wish_in_the_record_whatever_the_task_does() {
 
 #[test]
 fn a_kill_on_another_agent_is_ignored() {
-    assert_eq!(ask(&rows(row(TaskState::Running)), Some("b"), None), Order::Ignore);
+    assert_eq!(ask(&rows(row(TaskState::Running)), Some("b"), None), Order::default());
 }
 
 #[test]
 fn a_task_that_has_ended_is_not_killed() {
-    assert_eq!(ask(&rows(row(TaskState::Finished)), None, None), Order::Ignore);
+    assert_eq!(ask(&rows(row(TaskState::Finished)), None, None), Order::default());
 }
 
 #[test]
@@ -73,7 +72,9 @@ fn an_unknown_task_is_answered_like_a_reconcile_of_it() {
         for (agent, state) in
             [(None, S::TaskUnknown), (Some("a"), S::TaskGone), (Some("b"), S::TaskUnknown)]
         {
-            let Order::Tell(status) = ask(&rows, agent, None) else { panic!("{agent:?}") };
+            let Order { writes, tell } = ask(&rows, agent, None);
+            assert_eq!(writes, []);
+            let status = tell.unwrap();
             assert_eq!(status.state(), state);
             assert_eq!(status.uuid, None);
         }
@@ -88,18 +89,63 @@ fn a_policy_is_rounded_up_to_seconds() {
     }
 }
 
+fn again(first: Option<i64>, second: Option<i64>, row: TaskRow) -> Order {
+    let kill = Some(Kill { grace_period_seconds: first });
+    let nanos = second.map(|seconds| seconds * 1_000_000_000);
+    ask(&rows(TaskRow { kill, grace_seconds: 3, ..row }), None, nanos)
+}
+
 #[test]
-fn a_repeated_kill_can_only_shorten_the_period() {
-    let rows = |grace_period_seconds| {
-        rows(TaskRow { kill: Some(Kill { grace_period_seconds }), ..row(TaskState::Killing) })
+fn a_repeated_kill_can_only_shorten_the_period_of_a_command() {
+    let again = |first, second| again(first, second, row(TaskState::Killing));
+    assert_eq!(again(None, None), Order::default());
+    assert_eq!(again(None, Some(5)), Order::default());
+    assert_eq!(again(None, Some(2)), written(Some(2)));
+    // Without a policy it is the task's own period.
+    assert_eq!(again(Some(20), None), written(Some(3)));
+    assert_eq!(again(Some(2), None), Order::default());
+    assert_eq!(again(Some(5), Some(5)), Order::default());
+    assert_eq!(again(Some(5), Some(6)), Order::default());
+    assert_eq!(again(Some(5), Some(4)), written(Some(4)));
+}
+
+#[test]
+fn a_custom_executor_is_told_each_policy() {
+    let again = |first, second| {
+        let executor_name = Some("x".to_owned());
+        again(first, second, TaskRow { executor_name, ..row(TaskState::Running) })
     };
-    let seconds = |seconds: i64| Some(seconds * 1_000_000_000);
-    assert_eq!(ask(&rows(None), None, None), Order::Ignore);
-    assert_eq!(ask(&rows(None), None, seconds(5)), written(Some(5)));
-    assert_eq!(ask(&rows(Some(5)), None, None), Order::Ignore);
-    assert_eq!(ask(&rows(Some(5)), None, seconds(5)), Order::Ignore);
-    assert_eq!(ask(&rows(Some(5)), None, seconds(6)), Order::Ignore);
-    assert_eq!(ask(&rows(Some(5)), None, seconds(4)), written(Some(4)));
+    assert_eq!(again(Some(5), Some(9)), written(Some(9)));
+    assert_eq!(again(Some(5), None), written(None));
+    assert_eq!(again(Some(5), Some(5)), Order::default());
+    assert_eq!(again(None, None), Order::default());
+}
+
+#[test]
+fn a_kill_of_a_task_out_of_reach_is_a_wish_and_answered() {
+    let Order { writes, tell } = ask(&rows(row(TaskState::Unreachable)), None, None);
+    assert_eq!(writes, [("r".to_owned(), Kill::default())]);
+    let status = tell.unwrap();
+    assert_eq!((status.state(), status.uuid.as_deref()), (S::TaskUnreachable, None));
+}
+
+#[test]
+fn the_shutdown_of_a_default_executor_ends_its_tasks() {
+    let task = |name: &str| TaskRow {
+        name: name.to_owned(),
+        task_id: Some(name.to_owned()),
+        executor_id: Some("d".to_owned()),
+        ..row(TaskState::Running)
+    };
+    let mut rows = Rows::default();
+    ["t1", "t2"].into_iter().for_each(|name| rows.insert(task(name)));
+    rows.insert(TaskRow { executor_id: Some("other".to_owned()), ..task("t3") });
+    let call = call::Shutdown {
+        executor_id: v1::ExecutorId { value: "d".to_owned() },
+        agent_id: v1::AgentId { value: "a".to_owned() },
+    };
+    let writes = ["t1", "t2"].map(|name| (name.to_owned(), Kill::default()));
+    assert_eq!(shutdown(&call, &rows), Order { writes: writes.to_vec(), tell: None });
 }
 
 #[test]
@@ -113,9 +159,9 @@ fn a_shutdown_is_for_a_live_executor_of_that_agent() {
     };
     let live = rows(executor(TaskState::Running));
     assert_eq!(ask(&live, "a", "e"), written(None));
-    assert_eq!(ask(&live, "b", "e"), Order::Ignore);
-    assert_eq!(ask(&live, "a", "x"), Order::Ignore);
-    assert_eq!(ask(&rows(executor(TaskState::Failed)), "a", "e"), Order::Ignore);
+    assert_eq!(ask(&live, "b", "e"), Order::default());
+    assert_eq!(ask(&live, "a", "x"), Order::default());
+    assert_eq!(ask(&rows(executor(TaskState::Failed)), "a", "e"), Order::default());
     let asked = TaskRow { kill: Some(Kill::default()), ..executor(TaskState::Running) };
-    assert_eq!(ask(&rows(asked), "a", "e"), Order::Ignore, "once");
+    assert_eq!(ask(&rows(asked), "a", "e"), Order::default(), "once");
 }

@@ -91,6 +91,23 @@ fn implicit_reconciliation_tells_of_every_active_task() {
 }
 
 #[test]
+fn nothing_goes_back_from_an_end_that_no_update_tells() {
+    let updates = vec![update(1, S::TaskRunning)];
+    let acknowledged = Some(updates[0].uuid.clone());
+    let lost = TaskRow { updates, acknowledged, held_by_agent: false, ..row("t", TaskState::Lost) };
+    let rows = rows(vec![lost.clone()]);
+    // Told, and for a leader that does not know whether it was.
+    let mut delivery = Delivery::default();
+    assert!(delivery.step(&lost, Some(0), 0).send.is_some());
+    for delivery in [Some(&delivery), None] {
+        let status = explicit(&rows, delivery, "t", None);
+        assert_eq!(status.state(), S::TaskGoneByOperator);
+        assert_eq!(status.reason(), Reason::Reconciliation);
+        assert_eq!(status.uuid, None);
+    }
+}
+
+#[test]
 fn a_known_task_has_the_state_that_was_forwarded_last() {
     let updates =
         vec![update(1, S::TaskStarting), update(2, S::TaskRunning), update(3, S::TaskFinished)];

@@ -15,7 +15,7 @@ fn row(state: Record, why: Option<&str>) -> TaskRow {
 
 /// `STATE REASON: message` as a partition-aware framework sees it.
 fn said(row: &TaskRow, say: Own) -> String {
-    let status = own(row, say, true, 1500);
+    let status = own(row, say, None, true, 1500);
     assert_eq!(status.source(), Source::Master);
     assert_eq!((status.uuid.clone(), status.timestamp), (None, Some(1.5)));
     assert_eq!(status.agent_id.clone().unwrap().value, "a");
@@ -103,13 +103,13 @@ fn an_update_that_can_be_sent_is_a_status_with_the_uuid_of_the_update() {
 
 #[test]
 fn unreachable_tells_since_when() {
-    let status = own(&row(Record::Unreachable, None), Own::Unreachable, true, 2000);
+    let status = own(&row(Record::Unreachable, None), Own::Unreachable, Some(2000), true, 7000);
     assert_eq!(status.unreachable_time, Some(v1::TimeInfo { nanoseconds: 2_000_000_000 }));
     assert_eq!(
         said(&row(Record::Unreachable, None), Own::Unreachable),
         "TASK_UNREACHABLE REASON_AGENT_REMOVED: Agent is unreachable"
     );
-    let lost = own(&row(Record::Unreachable, None), Own::Unreachable, false, 0);
+    let lost = own(&row(Record::Unreachable, None), Own::Unreachable, None, false, 0);
     assert_eq!(lost.state(), S::TaskLost);
     assert!(lost.unreachable_time.is_some());
 }
