@@ -187,10 +187,12 @@ impl Allocator {
         self.stirred = true;
         let former = self.tree.declare(&path, weight, limits, guarantees);
         self.release_limits(former);
+        self.take_back_beyond_limits(&path);
     }
 
     /// Takes in that nothing is said about a role any more.
     pub fn remove_role(&mut self, path: &str) {
+        self.stirred = true;
         let former = self.tree.undeclare(path);
         self.release_limits(former);
     }

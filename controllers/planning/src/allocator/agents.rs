@@ -39,6 +39,8 @@ pub(super) struct Agents {
     any: Shelves,
     /// Grows with every change of what an agent has or holds.
     version: u64,
+    /// Grows with every change of what an agent's row says.
+    facts_version: u64,
 }
 
 #[derive(Debug, Default)]
@@ -141,6 +143,7 @@ impl Agents {
             return (None, facts);
         }
         let former = std::mem::replace(&mut agent.facts, facts);
+        self.facts_version += 1;
         self.changed(id);
         self.forget_if_unused(id);
         (Some(id), former)
@@ -236,6 +239,15 @@ impl Agents {
 
     pub(super) fn version(&self) -> u64 {
         self.version
+    }
+
+    pub(super) fn facts_version(&self) -> u64 {
+        self.facts_version
+    }
+
+    /// Whether such a task could be placed on one of them if it were empty.
+    pub(super) fn any_suits(&self, needs: &Amounts, constraints: &[Constraint]) -> bool {
+        self.contestants.0.iter().any(|(_, agent)| agent.suits(needs, constraints))
     }
 
     fn insert(&mut self, name: &str) -> AgentId {

@@ -177,6 +177,12 @@ impl Node {
         !self.guarantees.is_empty() && self.guarantees.iter().all(below)
     }
 
+    /// What it holds more of than a limit allows.
+    pub(super) fn beyond_limit(&self) -> Vec<ResourceId> {
+        let beyond = self.limits.iter().filter(|(id, limit)| self.held.get(*id) > *limit);
+        beyond.map(|(id, _)| *id).collect()
+    }
+
     /// Whether holding `needs` as well would exceed a limit.
     fn exceeds_limit(&self, needs: &Amounts) -> bool {
         self.limits.iter().any(|(resource, limit)| {

@@ -174,6 +174,22 @@ impl Allocator {
         }
     }
 
+    /// Takes back what is offered beneath a role beyond its limits, the newest first.
+    pub(super) fn take_back_beyond_limits(&mut self, path: &str) {
+        let Some(role) = self.tree.find_role(path) else { return };
+        for id in self.offers.all_revocable() {
+            let beyond = self.tree.get(role).beyond_limit();
+            if beyond.is_empty() {
+                return;
+            }
+            let Some(live) = self.offers.get(id) else { continue };
+            let helps = beyond.iter().any(|resource| live.amounts.get(*resource) > 0);
+            if helps && self.tree.is_beneath(self.seats.get(live.seat).node, role) {
+                self.rescind(id);
+            }
+        }
+    }
+
     /// The seat wants no more of this agent than what it has refused, until then.
     fn refuse(&mut self, offer: &Live, refused: Amounts, until: Option<i64>) {
         let Some(until) = until.filter(|until| *until > self.now) else { return };

@@ -94,6 +94,12 @@ impl Offers {
         here.copied().filter(|id| !self.live[id].taken).collect()
     }
 
+    /// Those that can be rescinded, the newest first.
+    pub(super) fn all_revocable(&self) -> Vec<OfferId> {
+        let live = self.live.iter().rev().filter(|(_, offer)| !offer.taken);
+        live.map(|(id, _)| *id).collect()
+    }
+
     /// The first that expires, and when.
     pub(super) fn next_end(&self) -> Option<(i64, OfferId)> {
         self.ends.first().copied()

@@ -40,13 +40,30 @@ impl Allocator {
     }
 
     /// What waits beneath the role and is held up by nothing but room.
-    fn wants(&self, role: NodeId) -> Vec<Want> {
-        let lanes = self.tree.blocked(role, MAX_WANTS).into_iter();
+    fn wants(&mut self, role: NodeId) -> Vec<Want> {
+        let version = self.agents.facts_version();
+        // What fits on no agent at all must not hide what does.
+        let lanes = loop {
+            let possible = |shape| self.shapes.get(shape).fits_nowhere != Some(version);
+            let lanes = self.tree.blocked(role, MAX_WANTS, possible);
+            let suits = |shape: &ShapeId| {
+                let shape = self.shapes.get(*shape);
+                self.agents.any_suits(&shape.needs, &shape.constraints)
+            };
+            let shapes = lanes.iter().map(|(_, shape)| *shape);
+            let misfits: Vec<ShapeId> = shapes.filter(|shape| !suits(shape)).collect();
+            if misfits.is_empty() {
+                break lanes;
+            }
+            for shape in misfits {
+                self.shapes.get_mut(shape).fits_nowhere = Some(version);
+            }
+        };
         let seats = self.seats.sleeping().into_iter().filter(|seat| {
             let seat = self.seats.get(*seat);
-            seat.stance == Stance::Closed(None) && self.tree.is_beneath(seat.node, role)
+            matches!(seat.stance, Stance::Closed(_)) && self.tree.is_beneath(seat.node, role)
         });
-        let lanes = lanes.map(|(framework, shape)| Want::Task(framework, shape));
+        let lanes = lanes.into_iter().map(|(framework, shape)| Want::Task(framework, shape));
         lanes.chain(seats.take(MAX_WANTS).map(Want::Seat)).collect()
     }
 
@@ -60,14 +77,21 @@ impl Allocator {
         if !advances || self.tree.limit_reached(framework, needs).is_some() {
             return None;
         }
+        let allowance = self.tree.allowance(framework);
         self.offers.agents().find_map(|agent| {
-            let (offers, room) = self.room_without(agent, role, needs)?;
-            let suits = match want {
-                Want::Task(_, shape) => self.suits(self.shapes.get(shape), agent),
+            if let Want::Task(_, shape) = want
+                && !self.suits(self.shapes.get(shape), agent)
+            {
+                return None;
+            }
+            let (offers, mut room) = self.room_without(agent, role, needs)?;
+            if let Want::Seat(seat) = want {
                 // What it has refused it would refuse again.
-                Want::Seat(seat) => self.refusals.covering(seat, agent, &room).is_none(),
-            };
-            suits.then_some(offers)
+                allowance.apply(&mut room);
+                self.refusals.covering(seat, agent, &room).is_none().then_some(offers)
+            } else {
+                Some(offers)
+            }
         })
     }
 
@@ -89,7 +113,7 @@ impl Allocator {
             let Some(live) = self.offers.get(id) else { continue };
             let node = self.seats.get(live.seat).node;
             let ours = self.tree.is_beneath(node, role);
-            if !ours && self.tree.take_beyond_guarantees(node, &live.amounts, &mut taken) {
+            if !ours && self.tree.take_beyond_guarantees(node, role, &live.amounts, &mut taken) {
                 room.add(&live.amounts);
                 offers.push(id);
             }

@@ -58,6 +58,8 @@ pub(super) struct Shape {
     /// Frameworks of which such tasks wait.
     waiting: BTreeSet<NodeId>,
     pub(super) candidates: Candidates,
+    /// The version of what the agents are, busy or not, in which it was seen that none is for it.
+    pub(super) fits_nowhere: Option<u64>,
     /// What was counted for an explanation, and in which version of the agents.
     pub(super) survey: Option<(u64, Survey)>,
 }
@@ -101,6 +103,7 @@ impl Shapes {
             users: 1,
             waiting: BTreeSet::new(),
             candidates: Candidates::Anywhere,
+            fits_nowhere: None,
             survey: None,
         });
         self.ids.insert(key, id);

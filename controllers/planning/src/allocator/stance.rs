@@ -36,8 +36,10 @@ impl Allocator {
         self.tree.set_seat(node, (stance == Stance::Standing).then_some(id));
     }
 
-    /// There may be something for the seat of the agent, where there was not.
+    /// There may be something for the seat of the agent, where there was not; perhaps once others give
+    /// it back.
     pub(super) fn filter_ended(&mut self, seat: SeatId, agent: AgentId) {
+        self.stirred = true;
         let found = self.seats.get(seat);
         let sleeps = matches!(found.stance, Stance::Closed(_));
         if sleeps && self.agents.shelves(found.needs_both()).has(agent) {

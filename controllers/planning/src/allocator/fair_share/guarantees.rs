@@ -12,11 +12,13 @@ impl Tree {
         self.guaranteed.iter().copied().filter(below).collect()
     }
 
-    /// At most so many shapes of tasks beneath a role that wait for room alone, with their framework.
+    /// At most so many shapes of tasks beneath a role that wait for room alone, with their framework;
+    /// those only that are `possible`.
     pub(in crate::allocator) fn blocked(
         &self,
         role: NodeId,
         most: usize,
+        possible: impl Fn(ShapeId) -> bool,
     ) -> Vec<(NodeId, ShapeId)> {
         let mut found = Vec::new();
         let mut open = vec![role];
@@ -25,9 +27,9 @@ impl Tree {
             if node.pending == 0 {
                 continue;
             }
-            found.extend(node.queue.blocked().map(|shape| (id, shape)));
-            if found.len() >= most {
-                found.truncate(most);
+            let blocked = node.queue.blocked().filter(|shape| possible(*shape));
+            found.extend(blocked.take(most - found.len()).map(|shape| (id, shape)));
+            if found.len() == most {
                 break;
             }
             open.extend(node.children.values().rev());
@@ -44,15 +46,18 @@ impl Tree {
         self.path_up(node).any(|id| id == role)
     }
 
-    /// Notes that a framework gives so much away, if none of its roles is below its guarantee or gets
-    /// there by it, with what was noted before; returns whether it is so.
+    /// Notes that a framework gives so much away to a role, if none of its own roles is below its
+    /// guarantee or gets there by it, with what was noted before; returns whether it is so. Roles that
+    /// both are beneath lose nothing.
     pub(in crate::allocator) fn take_beyond_guarantees(
         &self,
         framework: NodeId,
+        role: NodeId,
         amounts: &Amounts,
         taken: &mut BTreeMap<NodeId, Amounts>,
     ) -> bool {
         let roles = self.path_up(framework).filter(|id| self.guaranteed.contains(id));
+        let roles = roles.filter(|id| !self.is_beneath(role, *id));
         let roles: Vec<NodeId> = roles.collect();
         let keeps = |role: &NodeId| {
             let node = self.get(*role);

@@ -80,7 +80,9 @@ impl Tree {
         } else {
             self.guaranteed.insert(id);
         }
-        self.relieved.insert(id);
+        // A seat waits at the outermost of the roles that limit it.
+        let above: Vec<NodeId> = self.path_up(id).collect();
+        self.relieved.extend(above);
         self.settle(id);
         former
     }
@@ -312,7 +314,7 @@ impl Tree {
         self.nodes.len() == 1 && root.order.is_empty() && nothing_stands
     }
 
-    fn find_role(&self, path: &str) -> Option<NodeId> {
+    pub(in crate::allocator) fn find_role(&self, path: &str) -> Option<NodeId> {
         let mut segments = path.split('/');
         segments.try_fold(ROOT, |id, segment| self.nodes[id].children.get(segment).copied())
     }

@@ -448,3 +448,114 @@ fn offers_within_a_guarantee_are_not_taken_back() {
         "#]],
     );
 }
+
+#[test]
+fn a_guarantee_is_served_when_its_seat_wants_again() {
+    check(
+        "agent a cpu=4 memory=4Gi
+         role sure cpu>4
+         seat s/sure
+         allocate
+         decline 1 5000
+         seat x/other
+         allocate
+         now 5000
+         allocate",
+        expect![[r#"
+            #1:s@a(cpu=4 memory=4Gi)
+            #2:x@a(cpu=4 memory=4Gi)
+            #3:s@a(cpu=4 memory=2Gi) -#2
+        "#]],
+    );
+}
+
+#[test]
+fn a_guarantee_within_another_takes_back_from_its_siblings() {
+    check(
+        "agent a cpu=4 memory=4Gi
+         role p cpu>4
+         role p/s cpu>2
+         seat f/p/x
+         allocate
+         task t cpu=2 role=p/s
+         allocate",
+        expect![[r#"
+            #1:f@a(cpu=4 memory=4Gi)
+            t@a #2:f@a(cpu=2 memory=4Gi) -#1
+        "#]],
+    );
+}
+
+/// One agent is refused up to the limit; the other is in the hands of another.
+#[test]
+fn a_guarantee_that_is_the_limit_too_takes_back_after_a_refusal() {
+    check(
+        "agent b cpu=4 memory=4Gi
+         seat x/other
+         allocate
+         agent a cpu=8 memory=8Gi
+         role sure cpu>4 cpu<4
+         seat s/sure
+         allocate
+         decline 2 5000
+         allocate",
+        expect![[r#"
+            #1:x@b(cpu=4 memory=4Gi)
+            #2:s@a(cpu=4 memory=5Gi) #3:x@a(cpu=4 memory=3Gi)
+            #4:x@a(cpu=4 memory=5Gi) #5:s@b(cpu=4 memory=4Gi) -#1
+        "#]],
+    );
+}
+
+#[test]
+fn tasks_that_fit_on_no_agent_hide_no_other_from_a_guarantee() {
+    let mut script =
+        String::from("agent a cpu=4 memory=4Gi\nrole sure cpu>4\nseat x/other\nallocate\n");
+    for cpu in 100..120 {
+        script.push_str(&format!("task a{cpu} cpu={cpu} role=sure fw=f\n"));
+    }
+    script.push_str("task t cpu=2 role=sure fw=f\nallocate");
+    check(
+        &script,
+        expect![[r#"
+        #1:x@a(cpu=4 memory=4Gi)
+        t@a #2:x@a(cpu=2 memory=4Gi) -#1
+    "#]],
+    );
+}
+
+#[test]
+fn a_lowered_limit_takes_offers_back() {
+    check(
+        "agent a cpu=4 memory=4Gi
+         role eng cpu<8
+         seat f/eng
+         allocate
+         role eng cpu<1
+         allocate",
+        expect![[r#"
+            #1:f@a(cpu=4 memory=4Gi)
+            #2:f@a(cpu=1 memory=4Gi) -#1
+        "#]],
+    );
+}
+
+#[test]
+fn a_limit_that_is_raised_within_another_wakes_who_waits() {
+    check(
+        "agent a cpu=8 memory=8Gi
+         role eng cpu<100
+         role eng/x cpu<2
+         seat f/eng/x
+         allocate
+         decline 1 5000
+         allocate
+         role eng/x cpu<4
+         allocate",
+        expect![[r#"
+            #1:f@a(cpu=2 memory=8Gi)
+            -
+            #2:f@a(cpu=4 memory=8Gi)
+        "#]],
+    );
+}
