@@ -77,7 +77,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::agents::{Agents, Facts};
-use self::amounts::{ResourceId, Resources, Unreadable};
+use self::amounts::{Amounts, ResourceId, Resources, Unreadable};
 pub use self::explain::Explanation;
 use self::fair_share::Tree;
 use self::offers::Offers;
@@ -108,6 +108,8 @@ pub struct Allocator {
     refusals: Refusals,
     /// Offers of this cycle.
     made: BTreeMap<(SeatId, AgentId), OfferId>,
+    /// What was free, in this cycle, on the agents that a seat had refused, when its turn came first.
+    refused: BTreeMap<SeatId, Amounts>,
     /// Offers that were taken back and of which nobody was told yet.
     rescinded: BTreeMap<OfferId, SeatId>,
     /// Whether something has happened since it was last looked for offers to be taken back.
@@ -138,6 +140,7 @@ impl Allocator {
             offers: Offers::default(),
             refusals: Refusals::default(),
             made: BTreeMap::new(),
+            refused: BTreeMap::new(),
             rescinded: BTreeMap::new(),
             stirred: false,
             now: i64::MIN,

@@ -26,6 +26,7 @@ impl Allocator {
     pub fn decide(&mut self, now: i64, room: usize) -> Decisions {
         self.pass_time(now);
         self.take_in();
+        self.refused.clear();
         let last_offer = self.offers.last();
         let mut placements = Vec::new();
         let mut reclaims = 0;

@@ -47,7 +47,11 @@ impl Allocator {
             self.set_stance(id, Stance::Parked(role));
             return;
         }
-        let entitlement = self.tree.entitlement(seat.node, &seat.task(), shelves.spare());
+        // What it has refused is nothing to be divided between it and the others.
+        let mut spare = shelves.spare().clone();
+        let refused = self.refused.entry(id);
+        spare.subtract(refused.or_insert_with(|| shelves.sum(self.refusals.barred(id))));
+        let entitlement = self.tree.entitlement(seat.node, &seat.task(), &spare);
         // Agents that only a limit keeps from being offered; they are passed over meanwhile.
         let mut limited = Vec::new();
         let found = loop {
@@ -97,7 +101,8 @@ impl Allocator {
         if self.refusals.covering(id, agent_id, &allowed).is_some() {
             return Err(Unsuitable::UntilRelieved);
         }
-        let portion = Portion { seat, allowed: &allowed, resources: &self.resources };
+        let resources = &self.resources;
+        let portion = Portion { seat, free: &agent.free, allowed: &allowed, resources };
         let step = portion.step(entitlement, self.tree.total());
         let mut amounts = step.clone();
         amounts.lower_to(&allowed);

@@ -5,6 +5,7 @@
 //!   to the cpus of others. What is not known to be needed is in proportion to that; so is all as
 //!   long as nothing is known, and a usual task is assumed.
 //! - It is at least one task; if nothing is known, something small.
+//! - Where a limit allows a part of something only, it is that part of the rest too.
 //! - What has just been refused is followed by more, step by step, so a scheduler whose tasks are
 //!   larger than its entitlement gets its turn too, and none gets more than a task too much.
 
@@ -14,13 +15,17 @@ use super::seats::Seat;
 
 /// The grain of what is not divided.
 const WHOLE_GRAIN: i128 = 1000;
+/// Divisions cut off less than one part of so many of a task or of a grain: half of ten is five.
+const ROUNDED_OFF: i128 = 1000;
 /// In about so many turns an agent is given away to somebody who is entitled to nothing more.
 const MOST_TURNS: i128 = 16;
 
 /// What a portion depends on beside the entitlement.
 pub(super) struct Portion<'a> {
     pub(super) seat: &'a Seat,
-    /// What is free on the agent, as far as limits allow.
+    /// What is free on the agent.
+    pub(super) free: &'a Amounts,
+    /// The same as far as limits allow.
     pub(super) allowed: &'a Amounts,
     pub(super) resources: &'a Resources,
 }
@@ -34,16 +39,22 @@ struct Tasks {
 }
 
 impl Portion<'_> {
-    /// The entitlement as it is offered; all that is allowed if there is none. It may be more than is
-    /// allowed.
+    /// The entitlement as it is offered; all that is free if there is none, and no limit. It may be
+    /// more than is allowed.
     pub(super) fn step(&self, entitlement: &Entitlement, total: &Amounts) -> Amounts {
+        let cut = self.cut();
+        if cut.is_none() && entitlement.is_unbounded() {
+            return self.allowed.clone();
+        }
         let mut fair = Amounts::default();
         for (resource, most) in self.allowed.iter() {
-            let Some(amount) = entitlement.of(resource, total.get(resource)) else {
-                return self.allowed.clone();
-            };
             let least = if entitlement.is_used_up() { most / MOST_TURNS } else { 0 };
-            fair.set(resource, amount.max(least));
+            let entitled = entitlement.of(resource, total.get(resource));
+            let amount = entitled.map_or(most, |amount| amount.max(least));
+            // What goes with so little of another is as little.
+            let beside =
+                cut.map_or(most, |(part, of)| self.free.get(resource).saturating_mul(part) / of);
+            fair.set(resource, amount.min(beside));
         }
         let tasks = self.whole_tasks(&fair);
         let mut step = Amounts::default();
@@ -59,6 +70,19 @@ impl Portion<'_> {
         step
     }
 
+    /// The part of what is free that limits allow of what its tasks need, where it is the least; nothing
+    /// if they allow all.
+    fn cut(&self) -> Option<(i128, i128)> {
+        let needed = [CPU, MEMORY].into_iter().filter(|resource| self.seat.needs(*resource));
+        let parts = needed.map(|resource| (self.allowed.get(resource), self.free.get(resource)));
+        let cut = parts.filter(|(allowed, free)| allowed < free);
+        // Compared as fractions, crosswise.
+        cut.reduce(|least, other| {
+            let here = other.0.saturating_mul(least.1);
+            if here < least.0.saturating_mul(other.1) { other } else { least }
+        })
+    }
+
     /// As many tasks as the amounts are enough for; nothing if that is not one.
     fn whole_tasks(&self, fair: &Amounts) -> Option<Tasks> {
         let task = self.seat.task();
@@ -69,15 +93,17 @@ impl Portion<'_> {
             if here < fair.get(least.0).saturating_mul(other.1) { other } else { least }
         })?;
         let amount = fair.get(resource);
-        let count = amount / task;
+        let count = (amount + task / ROUNDED_OFF) / task;
         (count > 0).then(|| Tasks { count, part: count * task, of: amount })
     }
 
     fn in_grains(&self, resource: ResourceId, amount: i128) -> i128 {
         let grain = grain(self.resources.name(resource));
-        let rest = amount % grain;
+        let slack = grain / ROUNDED_OFF;
+        let rest = (amount + slack) % grain;
+        let down = amount + slack - rest;
         // What comes only whole is rounded up: somebody has to get it.
-        if grain == WHOLE_GRAIN && rest > 0 { amount - rest + grain } else { amount - rest }
+        if grain == WHOLE_GRAIN && rest > 2 * slack { down + grain } else { down }
     }
 
     /// What comes after so much was refused: as much again as its entitlement, so that a scheduler that

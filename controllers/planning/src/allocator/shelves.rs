@@ -69,6 +69,15 @@ impl Shelves {
         &self.spare
     }
 
+    /// What is free on those of these agents that are on a shelf.
+    pub(super) fn sum(&self, agents: &Bits) -> Amounts {
+        let mut sum = Amounts::default();
+        for place in agents.iter().filter_map(|agent| self.places.get(agent)) {
+            sum.add(&place.free);
+        }
+        sum
+    }
+
     /// Whether something can be offered of the agent.
     pub(super) fn has(&self, agent: AgentId) -> bool {
         self.places.get(agent).is_some_and(|place| place.shelf.is_some())

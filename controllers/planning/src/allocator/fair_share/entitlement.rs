@@ -29,6 +29,11 @@ pub(in crate::allocator) struct Entitlement {
 }
 
 impl Entitlement {
+    /// Whether nobody else wants anything.
+    pub(in crate::allocator) fn is_unbounded(&self) -> bool {
+        self.share.is_none()
+    }
+
     /// Whether it has its share already, and it is its turn all the same: for a guarantee.
     pub(in crate::allocator) fn is_used_up(&self) -> bool {
         self.share == Some(0)

@@ -278,6 +278,7 @@ impl Pair {
             offers,
             refusals,
             made,
+            refused: _,
             rescinded,
             stirred: _,
             now: _,

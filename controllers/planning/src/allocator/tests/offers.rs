@@ -381,9 +381,9 @@ fn limits_bound_offers_too() {
          role eng cpu<12
          allocate",
         expect![[r#"
-            #1:f@a(cpu=8 memory=8Gi) #2:f@b(cpu=2 memory=8Gi)
-            -
-            #3:f@b(cpu=8 memory=8Gi)
+            #1:f@a(cpu=8 memory=8Gi) #2:f@b(cpu=2 memory=2Gi)
+            #3:f@b(cpu=2 memory=4Gi)
+            #4:f@b(cpu=6 memory=4Gi)
             -
         "#]],
     );
@@ -501,8 +501,8 @@ fn a_guarantee_that_is_the_limit_too_takes_back_after_a_refusal() {
          allocate",
         expect![[r#"
             #1:x@b(cpu=4 memory=4Gi)
-            #2:s@a(cpu=4 memory=5Gi) #3:x@a(cpu=4 memory=3Gi)
-            #4:x@a(cpu=4 memory=5Gi) #5:s@b(cpu=4 memory=4Gi) -#1
+            #2:s@a(cpu=4 memory=4Gi) #3:x@a(cpu=4 memory=4Gi)
+            #4:x@a(cpu=4 memory=4Gi) #5:s@b(cpu=4 memory=4Gi) -#1
         "#]],
     );
 }
@@ -535,7 +535,7 @@ fn a_lowered_limit_takes_offers_back() {
          allocate",
         expect![[r#"
             #1:f@a(cpu=4 memory=4Gi)
-            #2:f@a(cpu=1 memory=4Gi) -#1
+            #2:f@a(cpu=1 memory=1Gi) -#1
         "#]],
     );
 }
@@ -553,9 +553,48 @@ fn a_limit_that_is_raised_within_another_wakes_who_waits() {
          role eng/x cpu<4
          allocate",
         expect![[r#"
-            #1:f@a(cpu=2 memory=8Gi)
+            #1:f@a(cpu=2 memory=2Gi)
+            #2:f@a(cpu=2 memory=4Gi)
+            #3:f@a(cpu=2 memory=4Gi)
+        "#]],
+    );
+}
+
+#[test]
+fn a_limit_on_cpus_leaves_the_memory_to_others() {
+    check(
+        "agent a cpu=4 memory=4Gi
+         role eng cpu<1
+         seat f/eng
+         allocate
+         seat g/other
+         allocate",
+        expect![[r#"
+            #1:f@a(cpu=1 memory=1Gi)
+            #2:g@a(cpu=3 memory=3Gi)
+        "#]],
+    );
+}
+
+/// Water that nobody drinks raises no level.
+#[test]
+fn what_everybody_refuses_is_not_divided() {
+    check(
+        "agent big cpu=100 memory=100Gi
+         seat f
+         allocate
+         decline 1 5000
+         seat g
+         allocate
+         decline 2 5000
+         allocate
+         agent small cpu=10 memory=10Gi
+         allocate",
+        expect![[r#"
+            #1:f@big(cpu=100 memory=100Gi)
+            #2:g@big(cpu=100 memory=100Gi)
             -
-            #2:f@a(cpu=4 memory=8Gi)
+            #3:f@small(cpu=5 memory=5121Mi) #4:g@small(cpu=5 memory=5119Mi)
         "#]],
     );
 }
