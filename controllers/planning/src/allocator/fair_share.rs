@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 pub(super) use self::allowance::Allowance;
 pub(super) use self::entitlement::Entitlement;
-pub(super) use self::tree::{NodeId, Tree};
+pub(super) use self::tree::{NodeId, ROOT, Tree};
 use super::amounts::{Amounts, ResourceId};
 use super::queue::{Order, Queue};
 use super::seats::SeatId;
@@ -167,8 +167,13 @@ impl Node {
         let beneath = self.order.first().is_some_and(|(rank, ..)| rank.guaranteed.0);
         let guaranteed = Reverse(beneath || self.is_below_guarantee());
         let (share, weight) = (dominant_share(&self.held, total), self.weight);
-        let weighted_share = share * WEIGHT_SCALE / weight;
+        let weighted_share = self.weighted(share);
         Some(Stand { rank: Rank { guaranteed, priority, weighted_share }, share, weight })
+    }
+
+    /// A share of the cluster as it counts among siblings.
+    fn weighted(&self, share: u128) -> u128 {
+        share * WEIGHT_SCALE / self.weight
     }
 
     /// Whether it has a guarantee of which it does not use all of anything yet.

@@ -108,7 +108,8 @@ impl Allocator {
     #[must_use]
     pub fn next_deadline(&self) -> Option<i64> {
         let offer = self.offers.next_end().map(|(end, _)| end);
-        offer.into_iter().chain(self.refusals.next_end()).min()
+        let stale = self.offers.next_stale(self.now);
+        offer.into_iter().chain(stale).chain(self.refusals.next_end()).min()
     }
 
     /// One of the offers, and what all of them hold.
@@ -201,16 +202,24 @@ impl Allocator {
 
     /// Ends the offers and filters that are over by `now`.
     pub(super) fn pass_time(&mut self, now: i64) {
+        self.stirred |= self.offers.next_stale(self.now).is_some_and(|stale| stale <= now);
         self.now = self.now.max(now);
         while let Some((_, id)) = self.offers.next_end().filter(|(end, _)| *end <= self.now) {
             if let Some(live) = self.offers.get(id).cloned() {
-                let until = self.seats.get_mut(live.seat).lapsed(live.made, self.now);
-                self.refuse(&live, Amounts::clone(&live.amounts), Some(until));
+                self.lapse(&live);
             }
             self.rescind(id);
         }
         while let Some((seat, agent)) = self.refusals.end_one(self.now, &mut self.resources) {
             self.filter_ended(seat, agent);
         }
+    }
+
+    /// The seat has not answered an offer: for a while it is not offered the agent, however empty.
+    pub(super) fn lapse(&mut self, offer: &Live) {
+        let until = self.seats.get_mut(offer.seat).lapsed(offer.made, self.now);
+        let facts = self.agents.get(offer.agent).and_then(|agent| agent.facts.as_ref());
+        let all = facts.map_or_else(|| Amounts::clone(&offer.amounts), |f| f.capacity.clone());
+        self.refuse(offer, all, Some(until));
     }
 }

@@ -12,6 +12,10 @@ use super::seats::SeatId;
 /// milliseconds; what one holds longer lies idle, and others want it.
 pub(super) const OFFER_TTL: i64 = 60_000;
 
+/// How long it may while others that have less want the same, in milliseconds: longer than a pause
+/// of a garbage collector.
+pub(super) const PATIENCE: i64 = 5_000;
+
 /// All live offers.
 #[derive(Debug, Default)]
 pub(super) struct Offers {
@@ -37,6 +41,11 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn expires(&self) -> i64 {
         self.made.saturating_add(OFFER_TTL)
+    }
+
+    /// Whether it could have been answered by `now`, and was not.
+    pub(super) fn is_stale(&self, now: i64) -> bool {
+        !self.taken && self.made.saturating_add(PATIENCE) <= now
     }
 }
 
@@ -103,6 +112,19 @@ impl Offers {
     /// The first that expires, and when.
     pub(super) fn next_end(&self) -> Option<(i64, OfferId)> {
         self.ends.first().copied()
+    }
+
+    /// Those that could have been answered by `now`, the oldest first.
+    pub(super) fn stale(&self, now: i64) -> impl Iterator<Item = &Live> {
+        let live = self.ends.iter().map(|(_, id)| &self.live[id]);
+        live.take_while(move |live| live.is_stale(now))
+    }
+
+    /// When the first of the others will be.
+    pub(super) fn next_stale(&self, now: i64) -> Option<i64> {
+        let made = now.saturating_sub(PATIENCE);
+        let later = self.ends.range((made.saturating_add(OFFER_TTL), OfferId::MAX)..).next();
+        later.map(|(end, _)| end.saturating_sub(OFFER_TTL).saturating_add(PATIENCE))
     }
 
     #[cfg(test)]

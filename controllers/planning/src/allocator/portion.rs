@@ -15,8 +15,6 @@ use super::seats::Seat;
 
 /// The grain of what is not divided.
 const WHOLE_GRAIN: i128 = 1000;
-/// Divisions cut off less than one part of so many of a task or of a grain: half of ten is five.
-const ROUNDED_OFF: i128 = 1000;
 /// In about so many turns an agent is given away to somebody who is entitled to nothing more.
 const MOST_TURNS: i128 = 16;
 
@@ -93,17 +91,15 @@ impl Portion<'_> {
             if here < fair.get(least.0).saturating_mul(other.1) { other } else { least }
         })?;
         let amount = fair.get(resource);
-        let count = (amount + task / ROUNDED_OFF) / task;
+        let count = amount / task;
         (count > 0).then(|| Tasks { count, part: count * task, of: amount })
     }
 
     fn in_grains(&self, resource: ResourceId, amount: i128) -> i128 {
         let grain = grain(self.resources.name(resource));
-        let slack = grain / ROUNDED_OFF;
-        let rest = (amount + slack) % grain;
-        let down = amount + slack - rest;
+        let rest = amount % grain;
         // What comes only whole is rounded up: somebody has to get it.
-        if grain == WHOLE_GRAIN && rest > 2 * slack { down + grain } else { down }
+        if grain == WHOLE_GRAIN && rest > 0 { amount - rest + grain } else { amount - rest }
     }
 
     /// What comes after so much was refused: as much again as its entitlement, so that a scheduler that

@@ -1,15 +1,22 @@
-//! Takes offers back for roles that have less than they were guaranteed.
+//! Takes offers back for who has less: than it was guaranteed, or than who does not answer.
 //!
-//! When the cycle has nothing more to place or offer, and something of a role below its guarantee
-//! still waits, the outstanding offers of other roles on one agent are taken back, the newest first,
-//! until what waits fits; its turn is the next then. Offers that a role holds within a guarantee of
-//! its own stay, and so do those that somebody is about to use. What runs is never touched.
+//! When the cycle has nothing more to place or offer and something still waits, outstanding offers on
+//! one agent are taken back, the newest first, until what waits fits; its turn is the next then.
+//!
+//! - For a role below its guarantee: those of all other roles.
+//! - For anybody: those that were not answered for [`PATIENCE`], of who is ahead in the fair order and
+//!   would not be behind afterwards. Who so hoards is not offered the agent again for a while.
+//!
+//! Offers that a role holds within a guarantee of its own stay, and so do those that somebody is about
+//! to use. What runs is never touched.
+//!
+//! [`PATIENCE`]: super::offers::PATIENCE
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Allocator;
 use super::amounts::Amounts;
-use super::fair_share::NodeId;
+use super::fair_share::{NodeId, ROOT};
 use super::room::AgentId;
 use super::rows::OfferId;
 use super::seats::{SeatId, Stance};
@@ -25,18 +32,41 @@ enum Want {
     Seat(SeatId),
 }
 
+/// Why offers are taken back.
+#[derive(Clone, Copy, Debug)]
+enum Claim {
+    /// This role is below its guarantee.
+    Guarantee(NodeId),
+    /// Others hold more and do not answer.
+    Patience,
+}
+
 impl Allocator {
-    /// Takes back what lets something that was guaranteed be served; returns whether it did.
+    /// Takes back what lets something be served that has a claim; returns whether it did.
     pub(super) fn reclaim(&mut self) -> bool {
-        for role in self.tree.below_guarantee() {
+        let guarantees = self.tree.below_guarantee().into_iter().map(Claim::Guarantee);
+        let stale = self.offers.stale(self.now).next().map(|_| Claim::Patience);
+        for claim in guarantees.chain(stale) {
+            let role = match claim {
+                Claim::Guarantee(role) => role,
+                Claim::Patience => ROOT,
+            };
             for want in self.wants(role) {
-                if let Some(offers) = self.reclaimable(role, want) {
-                    offers.into_iter().for_each(|id| self.rescind(id));
+                if let Some(offers) = self.reclaimable(claim, want) {
+                    offers.into_iter().for_each(|id| self.take_from_holder(id));
                     return true;
                 }
             }
         }
         false
+    }
+
+    /// Takes an offer back; of who has had time to answer, this counts as a lapse.
+    fn take_from_holder(&mut self, id: OfferId) {
+        if let Some(live) = self.offers.get(id).filter(|live| live.is_stale(self.now)).cloned() {
+            self.lapse(&live);
+        }
+        self.rescind(id);
     }
 
     /// What waits beneath the role and is held up by nothing but room.
@@ -68,23 +98,27 @@ impl Allocator {
     }
 
     /// The offers to be taken back on one agent.
-    fn reclaimable(&self, role: NodeId, want: Want) -> Option<Vec<OfferId>> {
+    fn reclaimable(&self, claim: Claim, want: Want) -> Option<Vec<OfferId>> {
         let (framework, needs) = match want {
             Want::Task(framework, shape) => (framework, &self.shapes.get(shape).needs),
             Want::Seat(seat) => (self.seats.get(seat).node, &self.seats.get(seat).unit),
         };
-        let advances = self.tree.advances_guarantee(role, needs);
-        if !advances || self.tree.limit_reached(framework, needs).is_some() {
+        if self.tree.limit_reached(framework, needs).is_some() {
             return None;
         }
+        let agents = match claim {
+            Claim::Guarantee(role) if !self.tree.advances_guarantee(role, needs) => return None,
+            Claim::Guarantee(_) => self.offers.agents().collect(),
+            Claim::Patience => self.hoarded_for(framework, needs),
+        };
         let allowance = self.tree.allowance(framework);
-        self.offers.agents().find_map(|agent| {
+        agents.into_iter().find_map(|agent: AgentId| {
             if let Want::Task(_, shape) = want
                 && !self.suits(self.shapes.get(shape), agent)
             {
                 return None;
             }
-            let (offers, mut room) = self.room_without(agent, role, needs)?;
+            let (offers, mut room) = self.room_without(agent, claim, framework, needs)?;
             if let Want::Seat(seat) = want {
                 // What it has refused it would refuse again.
                 allowance.apply(&mut room);
@@ -95,11 +129,23 @@ impl Allocator {
         })
     }
 
+    /// Agents of which something is held without an answer by who is ahead of a framework that needs
+    /// so much.
+    fn hoarded_for(&self, framework: NodeId, needs: &Amounts) -> BTreeSet<AgentId> {
+        let mut ahead: BTreeMap<SeatId, bool> = BTreeMap::new();
+        let hoarded = self.offers.stale(self.now).filter(|live| {
+            let node = self.seats.get(live.seat).node;
+            *ahead.entry(live.seat).or_insert_with(|| self.tree.is_ahead(node, framework, needs))
+        });
+        hoarded.map(|live| live.agent).collect()
+    }
+
     /// Offers without which the agent has room for `needs`, and what is free then.
     fn room_without(
         &self,
         agent: AgentId,
-        role: NodeId,
+        claim: Claim,
+        framework: NodeId,
         needs: &Amounts,
     ) -> Option<(Vec<OfferId>, Amounts)> {
         let found = self.agents.get(agent).filter(|found| found.is_sound())?;
@@ -112,8 +158,14 @@ impl Allocator {
             }
             let Some(live) = self.offers.get(id) else { continue };
             let node = self.seats.get(live.seat).node;
-            let ours = self.tree.is_beneath(node, role);
-            if !ours && self.tree.take_beyond_guarantees(node, role, &live.amounts, &mut taken) {
+            let (claimed, role) = match claim {
+                Claim::Guarantee(role) => (!self.tree.is_beneath(node, role), role),
+                Claim::Patience => {
+                    let ahead = self.tree.is_ahead(node, framework, needs);
+                    (live.is_stale(self.now) && ahead, framework)
+                }
+            };
+            if claimed && self.tree.take_beyond_guarantees(node, role, &live.amounts, &mut taken) {
                 room.add(&live.amounts);
                 offers.push(id);
             }

@@ -20,7 +20,7 @@ const USUAL_CPU: i128 = 1000;
 const USUAL_MEMORY: i128 = 1000 << 30;
 const SMALL_CPU: i128 = 50;
 const SMALL_MEMORY: i128 = LEAST_MEMORY;
-/// How long a scheduler that lets an offer lapse is not offered the same again, in milliseconds.
+/// How long a scheduler that lets an offer lapse is not offered the agent again, in milliseconds.
 const LAPSE_FILTER: i64 = 5_000;
 /// The same after it has let offers lapse again and again: each time doubles it.
 const MAX_LAPSE_FILTER: i64 = 300_000;
@@ -145,8 +145,8 @@ impl Seat {
         self.lapses = 0;
     }
 
-    /// It has said nothing about one made at `made` until it was over; returns how long it is not
-    /// offered so much of that agent again. Offers that were out at the same time count once.
+    /// It has said nothing about one made at `made` until it was over; returns until when it is not
+    /// offered that agent again. Offers that were out at the same time count once.
     pub(super) fn lapsed(&mut self, made: i64, now: i64) -> i64 {
         if made >= self.lapsed_at {
             self.lapses = self.lapses.saturating_add(1);

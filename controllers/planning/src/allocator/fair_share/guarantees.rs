@@ -43,7 +43,7 @@ impl Tree {
     }
 
     pub(in crate::allocator) fn is_beneath(&self, node: NodeId, role: NodeId) -> bool {
-        self.path_up(node).any(|id| id == role)
+        role == ROOT || self.path_up(node).any(|id| id == role)
     }
 
     /// Notes that a framework gives so much away to a role, if none of its own roles is below its

@@ -268,6 +268,30 @@ impl Tree {
         }
     }
 
+    /// Whether `one` would not be behind `other` in the fair order if that held `needs` as well.
+    pub(in crate::allocator) fn is_ahead(
+        &self,
+        one: NodeId,
+        other: NodeId,
+        needs: &Amounts,
+    ) -> bool {
+        let down = |node: NodeId| {
+            let mut path: Vec<NodeId> = self.path_up(node).collect();
+            path.reverse();
+            path
+        };
+        let (one, other) = (down(one), down(other));
+        let Some((one, other)) = one.into_iter().zip(other).find(|(one, other)| one != other)
+        else {
+            return false;
+        };
+        let (one, other) = (self.get(one), self.get(other));
+        let mut held = other.held.clone();
+        held.add(needs);
+        let share = |held: &Amounts| super::dominant_share(held, &self.total);
+        other.weighted(share(&held)) <= one.weighted(share(&one.held))
+    }
+
     /// All roles: path and node, in the order of the tree.
     pub(in crate::allocator) fn roles(&self) -> Vec<(String, &Node)> {
         let mut found = Vec::new();

@@ -12,7 +12,7 @@ use proptest::sample::Index;
 
 use self::events::{Event, Use, event, task};
 use self::model::{Model, amount, is_beneath};
-use crate::allocator::{Allocator, OfferId, TaskKey, TaskRow};
+use crate::allocator::{Allocator, Offer, OfferId, TaskKey, TaskRow};
 
 #[derive(Default)]
 struct Pair {
@@ -189,18 +189,22 @@ impl Pair {
         let unsound: BTreeSet<OfferId> =
             model.offers.keys().copied().filter(|id| allocator.offers.get(*id).is_none()).collect();
         let decisions = allocator.decide(model.now, room);
+        // What is taken back may be refused after something was offered.
+        let filters = model.filters.clone();
         for id in decisions.rescinded {
             assert!(!model.held.contains(&id), "{id} was about to be used");
             let offer = model.offers.remove(&id).expect("only what is live is taken back");
-            let over = offer.expires <= model.now;
-            assert!(over || guarantees || unsound.contains(&id), "no reason for {id}");
-            if over && !unsound.contains(&id) {
+            // Not answered in time: at all, or while others wait.
+            let late = offer.expires - 55_000 <= model.now;
+            assert!(late || guarantees || unsound.contains(&id), "no reason for {id}");
+            if late && !unsound.contains(&id) {
                 let seat = model.seats.get_mut(&offer.seat).unwrap();
                 if offer.expires - 60_000 >= seat.2 {
                     (seat.1, seat.2) = (seat.1 + 1, model.now);
                 }
                 let wait = (5_000 << (seat.1.max(1) - 1).min(10)).min(300_000);
-                model.refuse(&offer, offer.resources.clone(), model.now + wait);
+                let all = model.agents[&offer.agent].capacity.clone();
+                model.refuse(&offer, all, model.now + wait);
             }
         }
         for (id, offer) in &model.offers {
@@ -216,7 +220,9 @@ impl Pair {
         }
         for offer in &decisions.offers {
             assert_eq!(model.seats.get(&offer.seat).map(|seat| seat.0), Some(false));
-            assert!(!model.is_refused(&offer.seat, &offer.agent, &offer.resources), "{offer:?}");
+            let Offer { seat, agent, resources, .. } = offer;
+            let refused = filters.iter().any(|f| model.covers(f, seat, agent, resources));
+            assert!(!refused, "{offer:?}");
             assert!(offer.expires > model.now && !offer.resources.is_empty());
             assert!(model.offers.insert(offer.id, offer.clone()).is_none());
             let list = offer.resources.clone();

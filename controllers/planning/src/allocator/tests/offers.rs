@@ -68,7 +68,7 @@ fn a_declined_offer_comes_back_when_its_filter_ends_or_the_agent_has_more() {
             Some(8000)
             -
             #3:f@a(cpu=3 memory=4Gi)
-            Some(68000)
+            Some(13000)
         "#]],
     );
 }
@@ -278,7 +278,7 @@ fn a_scheduler_that_lets_offers_lapse_waits_longer_each_time() {
          deadline",
         expect![[r#"
             #1:f@a(cpu=4 memory=4Gi)
-            Some(60000)
+            Some(5000)
             -#1
             Some(65000)
             #2:f@a(cpu=4 memory=4Gi)
@@ -456,10 +456,10 @@ fn a_guarantee_is_served_when_its_seat_wants_again() {
          role sure cpu>4
          seat s/sure
          allocate
-         decline 1 5000
+         decline 1 3000
          seat x/other
          allocate
-         now 5000
+         now 3000
          allocate",
         expect![[r#"
             #1:s@a(cpu=4 memory=4Gi)
@@ -580,7 +580,7 @@ fn a_limit_on_cpus_leaves_the_memory_to_others() {
 #[test]
 fn what_everybody_refuses_is_not_divided() {
     check(
-        "agent big cpu=100 memory=100Gi
+        "agent big cpu=112 memory=112Gi
          seat f
          allocate
          decline 1 5000
@@ -588,13 +588,82 @@ fn what_everybody_refuses_is_not_divided() {
          allocate
          decline 2 5000
          allocate
-         agent small cpu=10 memory=10Gi
+         agent small cpu=16 memory=16Gi
          allocate",
         expect![[r#"
-            #1:f@big(cpu=100 memory=100Gi)
-            #2:g@big(cpu=100 memory=100Gi)
+            #1:f@big(cpu=112 memory=112Gi)
+            #2:g@big(cpu=112 memory=112Gi)
             -
-            #3:f@small(cpu=5 memory=5121Mi) #4:g@small(cpu=5 memory=5119Mi)
+            #3:f@small(cpu=8 memory=8Gi) #4:g@small(cpu=8 memory=8Gi)
+        "#]],
+    );
+}
+
+#[test]
+fn who_does_not_answer_makes_room_for_who_has_less() {
+    check(
+        "agent a cpu=4 memory=4Gi
+         seat silent
+         allocate
+         seat polite/b
+         allocate
+         deadline
+         now 4999
+         allocate
+         now 5000
+         allocate
+         decline 2 6000
+         allocate
+         now 10000
+         allocate",
+        expect![[r#"
+            #1:silent@a(cpu=4 memory=4Gi)
+            -
+            Some(5000)
+            -
+            #2:polite@a(cpu=4 memory=4Gi) -#1
+            -
+            #3:polite@a(cpu=2 memory=2Gi) #4:silent@a(cpu=2 memory=2Gi)
+        "#]],
+    );
+}
+
+#[test]
+fn a_task_that_waits_gets_what_is_held_without_an_answer() {
+    check(
+        "agent a cpu=4 memory=4Gi
+         seat silent
+         allocate
+         now 6000
+         task t cpu=1 memory=1Gi role=b
+         allocate
+         now 7000
+         task u cpu=1 memory=1Gi role=b
+         allocate",
+        expect![[r#"
+            #1:silent@a(cpu=4 memory=4Gi)
+            t@a -#1
+            u@a
+        "#]],
+    );
+}
+
+/// Two that think for long about their halves, and one that holds half and is not ahead.
+#[test]
+fn nothing_is_taken_from_who_is_not_ahead() {
+    check(
+        "agent a cpu=4 memory=4Gi
+         seat f/a
+         seat g/b
+         allocate
+         now 6000
+         allocate
+         task t cpu=1 memory=1Gi role=a fw=f
+         allocate",
+        expect![[r#"
+            #1:f@a(cpu=2 memory=2Gi) #2:g@a(cpu=2 memory=2Gi)
+            -
+            -
         "#]],
     );
 }

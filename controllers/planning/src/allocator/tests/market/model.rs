@@ -82,12 +82,21 @@ impl Model {
     }
 
     pub(super) fn is_refused(&self, seat: &SeatKey, agent: &str, list: &ResourceList) -> bool {
-        self.filters.iter().any(|filter| {
-            filter.seat == *seat
-                && filter.agent == agent
-                && filter.until > self.now
-                && covers(&filter.refused, list)
-        })
+        self.filters.iter().any(|filter| self.covers(filter, seat, agent, list))
+    }
+
+    /// Whether a filter holds, and is about so much of the agent.
+    pub(super) fn covers(
+        &self,
+        filter: &Filter,
+        seat: &SeatKey,
+        agent: &str,
+        list: &ResourceList,
+    ) -> bool {
+        filter.seat == *seat
+            && filter.agent == agent
+            && filter.until > self.now
+            && covers(&filter.refused, list)
     }
 
     pub(super) fn refuse(&mut self, offer: &Offer, refused: ResourceList, until: i64) {
