@@ -8,7 +8,8 @@
 //!                              └── back-off, new stream ────┘
 //!
 //!   before a terminal one is sent    what is acknowledged before it is stored
-//!   eight acknowledged, not stored   stored, and the agent drops them from the record
+//!   eight acknowledged, not stored   stored, and the agent drops them from the record; fewer, where
+//!                                     they are large
 //!   the terminal one acknowledged    the record is freed
 //!   nobody but us knows of the state  (Unreachable, back from it, Lost, Dropped, an agent that let
 //!                                     go): told without uuid, as a Mesos master does
@@ -37,6 +38,9 @@ pub const RESEND_FIRST_MS: i64 = 10_000;
 pub const RESEND_MAX_MS: i64 = 600_000;
 /// Acknowledged updates that may be known to this process only.
 pub const MAX_UNSTORED: usize = 8;
+/// Their bytes. A record holds 256 KiB of updates, and one has up to 192 KiB, with every character
+/// escaped: beside what is not stored there is room for the next.
+pub const MAX_UNSTORED_BYTES: usize = 32 * 1024;
 /// How long a stream must hold after a status without uuid was sent on it, before that is taken for
 /// delivered: longer than it takes to notice that a stream broke.
 pub const SETTLE_MS: i64 = 5_000;
@@ -113,8 +117,8 @@ struct Front<'a> {
     next: usize,
     /// The update at this position, unless there is none or one before it is terminal.
     update: Option<(&'a MesosUpdate, v1::TaskStatus)>,
-    /// How many of those before it are not stored.
-    unstored: usize,
+    /// Those before it that are not stored.
+    unstored: &'a [MesosUpdate],
     /// Whether one before it is terminal: nothing follows.
     ended: bool,
 }
@@ -129,8 +133,8 @@ impl Delivery {
         let front = self.front(row);
         let mut step = Step::default();
         let terminal = front.update.as_ref().is_some_and(|(_, s)| statuses::is_terminal(s.state()));
-        let must_store = front.unstored > 0 && terminal;
-        if must_store || front.unstored >= MAX_UNSTORED {
+        let must_store = terminal && !front.unstored.is_empty();
+        if must_store || are_many(front.unstored) {
             step.store = self.store(row, &front);
         }
         if must_store {
@@ -205,7 +209,7 @@ impl Delivery {
             }
             next += 1;
         }
-        Front { next, update, unstored: next - stored, ended }
+        Front { next, update, unstored: &row.updates[stored..next], ended }
     }
 
     fn store(&mut self, row: &TaskRow, front: &Front<'_>) -> Option<String> {
@@ -274,6 +278,12 @@ impl Delivery {
             self.told = None;
         }
     }
+}
+
+/// Whether updates would keep others from having room in the record.
+fn are_many(unstored: &[MesosUpdate]) -> bool {
+    let bytes = || unstored.iter().map(|update| update.status.to_string().len()).sum::<usize>();
+    unstored.len() >= MAX_UNSTORED || bytes() >= MAX_UNSTORED_BYTES
 }
 
 fn position(row: &TaskRow, uuid: Option<&str>) -> Option<usize> {

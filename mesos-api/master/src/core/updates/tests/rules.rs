@@ -148,6 +148,22 @@ fn eight_acknowledged_updates_are_stored_and_the_next_is_sent_meanwhile() {
 }
 
 #[test]
+fn large_acknowledged_updates_are_stored_before_they_are_eight() {
+    let mut delivery = Delivery::default();
+    let mut row = row(TaskState::Running, &[(1, TaskRunning), (2, TaskRunning)]);
+    for update in &mut row.updates {
+        update.status["message"] = "m".repeat(MAX_UNSTORED_BYTES / 2).into();
+    }
+    step(&mut delivery, &row, Some(0), 0, "send 1, at 10000");
+    assert!(delivery.acknowledge(&row, &uuid(1)));
+    step(&mut delivery, &row, Some(0), 0, "send 2, at 10000");
+    assert!(delivery.acknowledge(&row, &uuid(2)));
+    step(&mut delivery, &row, Some(0), 0, "store 2");
+    row.acknowledged = Some(uuid(2));
+    step(&mut delivery, &row, Some(0), 0, "");
+}
+
+#[test]
 fn nothing_follows_a_terminal_update() {
     let mut delivery = Delivery::default();
     let row = row(TaskState::Finished, &[(1, TaskFinished), (2, TaskRunning)]);
