@@ -49,7 +49,8 @@ pub const AGENT_FINALIZER: &str = "meseta.dev/agent";
 /// was acknowledged, or until the scheduler was told that it is torn down.
 pub const SCHEDULER_FINALIZER: &str = "meseta.dev/scheduler";
 
-/// Label on the records of external schedulers and of their tasks, with the value [`MESOS`].
+/// Label on the records of external schedulers and of their tasks, with the value [`MESOS`]. It stays
+/// on them: the gateway knows them by it.
 pub const SCHEDULER_LABEL: &str = "meseta.dev/scheduler";
 /// Value of [`SCHEDULER_LABEL`] for whoever came through the Mesos API.
 pub const MESOS: &str = "mesos";

@@ -13,7 +13,7 @@ mod task;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{AgentSpec, FrameworkRoleSpec, FrameworkSpec, TaskSpec, TaskStatus};
+use crate::{AgentSpec, FrameworkRoleSpec, FrameworkSpec, SCHEDULER_LABEL, TaskSpec, TaskStatus};
 
 pub use syntax::{MAX_NAME_LENGTH, MAX_ROLE_LENGTH};
 
@@ -130,8 +130,13 @@ pub fn admit(kind: &str, object: &mut Value, old: Option<&Value>) -> Result<(), 
             task::default_limits(object);
             if let Some(spec) = parse::<TaskSpec>(object, &mut errors) {
                 task::check(&spec, "spec", &mut errors);
-                if let Some(old) = old.and_then(|old| part::<TaskSpec>(old, "spec")) {
-                    task::check_change(&spec, &old, &mut errors);
+                if let Some(old) = old
+                    && let Some(old_spec) = part::<TaskSpec>(old, "spec")
+                {
+                    task::check_change(&spec, &old_spec, &mut errors);
+                    if old_spec.mesos.is_some() {
+                        check_scheduler_label(object, old, &mut errors);
+                    }
                 }
             }
             let status = part::<TaskStatus>(object, "status");
@@ -143,8 +148,13 @@ pub fn admit(kind: &str, object: &mut Value, old: Option<&Value>) -> Result<(), 
         "Framework" => {
             if let Some(spec) = parse::<FrameworkSpec>(object, &mut errors) {
                 framework::check(&spec, &mut errors);
-                if let Some(old) = old.and_then(|old| part::<FrameworkSpec>(old, "spec")) {
-                    framework::check_change(&spec, &old, &mut errors);
+                if let Some(old) = old
+                    && let Some(old_spec) = part::<FrameworkSpec>(old, "spec")
+                {
+                    framework::check_change(&spec, &old_spec, &mut errors);
+                    if old_spec.scheduler.is_some() {
+                        check_scheduler_label(object, old, &mut errors);
+                    }
                 }
             }
         }
@@ -227,6 +237,16 @@ fn check_agent(spec: &AgentSpec, errors: &mut Errors) {
     for (name, value) in &spec.attributes {
         syntax::attribute(&format!("spec.attributes[{name}]"), name, errors);
         syntax::bounded(&format!("spec.attributes[{name}]"), value, syntax::MAX_TEXT, errors);
+    }
+}
+
+/// The gateway knows schedulers and their tasks by this label: without it they are gone to it.
+fn check_scheduler_label(new: &Value, old: &Value, errors: &mut Errors) {
+    let label = |object: &Value| object["metadata"]["labels"][SCHEDULER_LABEL].clone();
+    let before = label(old);
+    if !before.is_null() && label(new) != before {
+        let message = "must not change or go: schedulers and their tasks are known by it";
+        errors.forbidden(format!("metadata.labels[{SCHEDULER_LABEL}]"), message);
     }
 }
 

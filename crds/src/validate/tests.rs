@@ -326,6 +326,32 @@ fn a_scheduler_stays_who_it_is() {
 }
 
 #[test]
+fn the_label_of_a_scheduler_stays_on_its_records() {
+    let labels = |object: &Value, labels: Value| {
+        let mut object = object.clone();
+        object["metadata"] = json!({"labels": labels});
+        object
+    };
+    let framework = json!({"spec": {"scheduler": {"frameworkId": "f", "roles": ["default"],
+        "frameworkInfo": {}}}});
+    let mesos = task(json!({"mesos": {"frameworkId": "f", "taskId": "t"}}));
+    let forbidden = ["metadata.labels[meseta.dev/scheduler] Forbidden"];
+    for (kind, record) in [("Framework", framework), ("Task", mesos)] {
+        let change = |to: Value| {
+            let old = labels(&record, json!({SCHEDULER_LABEL: "mesos", "a": "b"}));
+            faults(kind, labels(&record, to), Some(old))
+        };
+        assert_eq!(change(json!({SCHEDULER_LABEL: "mesos"})), [""; 0]);
+        assert_eq!(change(json!({SCHEDULER_LABEL: "other"})), forbidden);
+        assert_eq!(change(json!({"a": "b"})), forbidden);
+        assert_eq!(change(Value::Null), forbidden);
+    }
+    let own = task(json!({}));
+    let labelled = labels(&own, json!({SCHEDULER_LABEL: "mesos"}));
+    assert_eq!(faults("Task", own, Some(labelled)), [""; 0]);
+}
+
+#[test]
 fn a_template_is_of_no_scheduler() {
     let template = |part: Value| {
         let mut spec = json!({"containers": [{"command": ["true"]}]});

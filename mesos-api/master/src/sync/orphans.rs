@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use kube::ResourceExt as _;
 use kube::api::ListParams;
-use meseta_crds::{MESOS, SCHEDULER_LABEL};
 
 use super::Office;
 use crate::core::lifecycle::{self, MAX_STEPS, Step};
@@ -31,10 +30,10 @@ impl Office {
     }
 
     async fn remove_orphans(&self, steps: Vec<Step>, uid: &str) {
-        // The rows may lag behind; whether to end what runs is asked of the server.
-        let selector = format!("{SCHEDULER_LABEL}={MESOS}");
-        let parameters = ListParams::default().labels(&selector);
-        match self.term.writer.read(self.frameworks().list(&parameters)).await {
+        // The rows may lag behind, or miss one without the label; whether to end what runs is asked
+        // of the server.
+        let (frameworks, parameters) = (self.frameworks(), ListParams::default());
+        match self.term.writer.read(frameworks.list_metadata(&parameters)).await {
             Ok(all) if all.iter().any(|framework| framework.uid().as_deref() == Some(uid)) => {}
             Ok(_) => {
                 tracing::warn!(uid, "tasks of a framework without a record are removed");
