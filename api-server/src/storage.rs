@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use meseta_store::{Change, Error, Expect, MAX_VALUE_BYTES, Record, Store, Version};
+use meseta_store::{Change, Error, Expect, Record, Store, Version};
 use serde_json::Value;
 
 use crate::cache::Cache;
@@ -22,6 +22,7 @@ use crate::registry::Kind;
 use crate::status::Failure;
 
 mod leases;
+mod room;
 
 pub(crate) use leases::Leases;
 
@@ -119,7 +120,7 @@ impl Resource {
     ) -> Result<(Body, Version), Failure> {
         let text = |name| value["metadata"][name].as_str().unwrap_or_default();
         let key = object::key(text("namespace"), text("name"));
-        let body = self.encode(value)?;
+        let body = self.encode(value, None)?;
         if dry_run {
             return match self.read(&*storage.store, &key).await? {
                 Some(existing) => Err(self.exists(&existing)),
@@ -202,7 +203,7 @@ impl Resource {
         match step {
             Step::Keep => Ok(Outcome::Stored(current.body().clone(), current.version())),
             Step::Put(value) => {
-                let body = self.encode(&value)?;
+                let body = self.encode(&value, Some(current))?;
                 if dry_run {
                     return Ok(Outcome::Stored(body, current.version()));
                 }
@@ -219,11 +220,9 @@ impl Resource {
         }
     }
 
-    fn encode(&self, value: &Value) -> Result<Body, Failure> {
+    fn encode(&self, value: &Value, old: Option<&Object>) -> Result<Body, Failure> {
         let body = Body::encode(&self.kind, value);
-        if body.bytes().len() > MAX_VALUE_BYTES {
-            return Err(Failure::too_large(MAX_VALUE_BYTES));
-        }
+        room::check(&self.kind, old, value, &body)?;
         Ok(body)
     }
 

@@ -254,6 +254,35 @@ async fn bodies_are_bounded() {
 }
 
 #[tokio::test]
+async fn a_record_as_large_as_it_may_be_has_room_for_its_status_and_its_end() {
+    const MOST: usize = 1_400_000 - 320 * 1024;
+    let world = World::new().await;
+    let sized = |bytes: usize| {
+        let mesos =
+            json!({"frameworkId": "f", "taskId": "t", "taskInfo": {"data": "x".repeat(bytes)}});
+        let finalizers = ["x.io/hold"];
+        task("a", &json!({"metadata": {"finalizers": finalizers}, "spec": {"mesos": mesos}}))
+    };
+    let (code, _, message) = world.post(TASKS, &sized(MOST)).await.refusal();
+    assert_eq!(code, 413);
+    assert!(message.ends_with(&format!("limit is {MOST}")), "{message}");
+    world.post(TASKS, &sized(MOST - 1000)).await.ok();
+    let notes = |bytes: usize| json!({"metadata": {"annotations": {"n": "n".repeat(bytes)}}});
+    assert_eq!(world.merge(&path("a"), &notes(40_000)).await.refusal().0, 413);
+    world.merge(&path("a"), &notes(28_000)).await.ok();
+
+    let status = |bytes: usize| json!({"status": {"message": "m".repeat(bytes)}});
+    let status_path = format!("{}/status", path("a"));
+    assert_eq!(world.merge(&status_path, &status(300_000)).await.refusal().0, 413);
+    world.merge(&status_path, &status(290_000)).await.ok();
+    world.merge(&path("a"), &notes(27_000)).await.ok();
+    world.delete(&path("a"), &Value::Null).await.ok();
+    world.merge(&status_path, &status(290_010)).await.ok();
+    world.merge(&path("a"), &json!({"metadata": {"finalizers": null}})).await.ok();
+    world.gone(&path("a")).await;
+}
+
+#[tokio::test]
 async fn a_deleted_object_goes_when_its_finalizers_are_gone() {
     let world = World::new().await;
     world.create("a", json!({"metadata": {"finalizers": ["x.io/hold"]}})).await;
