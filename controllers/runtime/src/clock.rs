@@ -4,6 +4,13 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+/// Milliseconds since the machine was started, its sleep included: for whatever is waited for, since
+/// nobody can set this clock.
+#[must_use]
+pub fn uptime_millis() -> i64 {
+    Boottime::now().millis()
+}
+
 /// Time since the machine was started, its sleep included.
 ///
 /// `std::time::Instant` stands still while the machine sleeps; a leader that wakes would believe in a

@@ -40,6 +40,7 @@ pub use meseta_planning::agent_lifecycle::Policy as AgentPolicy;
 pub use meseta_planning::retention::Policy as RetentionPolicy;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::clock::uptime_millis;
 pub use crate::config::Config;
 pub use crate::controllers::{Controllers, Error};
 pub use crate::handle::{Handle, LeaderAddress, Leadership, Term};

@@ -84,7 +84,7 @@ struct State {
     torn_down: bool,
     /// Whether a SUBSCRIBE is being carried out.
     subscribing: bool,
-    /// Since when it is connected, or is not, in milliseconds since 1970.
+    /// Since when it is connected, or is not; see [`meseta_runtime::uptime_millis`].
     since: Option<i64>,
     /// Streams so far.
     streams: u64,

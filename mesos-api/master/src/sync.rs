@@ -19,13 +19,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::ResourceExt as _;
 use meseta_crds::Framework;
-use meseta_runtime::{Leadership, Term};
+use meseta_runtime::{Leadership, Term, uptime_millis};
 use tokio_util::sync::CancellationToken;
 
 use self::rows::{Changed, Rows};
 use crate::address::Advertised;
 use crate::core::ids;
-use crate::core::lifecycle::Completed;
+use crate::core::lifecycle::{Completed, Start};
 use crate::server::body::Decoding;
 use crate::session::Session;
 
@@ -117,8 +117,8 @@ pub(crate) struct Office {
     /// Also the beginning of the framework ids of this term.
     pub(crate) master_id: String,
     pub(crate) rows: Rows,
-    /// When it began, in milliseconds since 1970.
-    pub(crate) began: i64,
+    /// When it began.
+    pub(crate) began: Start,
     /// Cancelled when it ends.
     pub(crate) stop: CancellationToken,
     sessions: Mutex<Sessions>,
@@ -148,7 +148,7 @@ impl Office {
             term,
             master_id: uuid::Uuid::new_v4().to_string(),
             rows: Rows::default(),
-            began: now(),
+            began: Start { uptime: uptime_millis(), wall: now() },
             stop,
             sessions: Mutex::default(),
             listeners: messages::Listeners::default(),
@@ -298,7 +298,7 @@ impl Office {
     }
 }
 
-/// Milliseconds since 1970.
+/// Milliseconds since 1970: for what is told. What is waited for goes by [`uptime_millis`].
 pub(crate) fn now() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }

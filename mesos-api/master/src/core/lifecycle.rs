@@ -12,7 +12,8 @@
 //! **Invariants**
 //! - Level-triggered: each step follows from what is observed, so it may be repeated, and a later
 //!   leader goes on where an earlier one stopped.
-//! - Nobody is torn down for a time in which no leader was there to subscribe to.
+//! - Nobody is torn down for a time in which no leader was there to subscribe to, nor by a clock that
+//!   is set.
 //! - A record is released only when no task of the framework has a record any more.
 
 use std::collections::VecDeque;
@@ -36,35 +37,50 @@ pub const MAX_FINISHED: usize = 100;
 /// What a scheduler is told whose framework is removed.
 pub const REMOVED: &str = "Framework has been removed";
 
-/// Since when a framework is known to be disconnected, in milliseconds, as a gateway takes it over
-/// from an earlier one whose term has ended: nobody is connected then.
+/// When a term began, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// By the clock that nobody can set, which all times of the term are of.
+    pub uptime: i64,
+    /// Since 1970: to understand what earlier leaders wrote.
+    pub wall: i64,
+}
+
+/// Since when a framework is known to be disconnected, by the clock of the term, as it is first
+/// looked at `now`. No stream outlives the term it began in; one that was stored in this term and
+/// has never subscribed is gone since now.
 #[must_use]
-pub fn disconnected_since(record: &Framework, term_start: i64) -> i64 {
+pub fn disconnected_since(record: &Framework, start: Start, now: i64) -> i64 {
     let scheduler = record.status.as_ref().and_then(|status| status.scheduler.as_ref());
+    let wall = |time: &Time| time.0.as_millisecond();
     match scheduler {
         Some(SchedulerStatus { connected: false, since: Some(since) }) => {
-            since.0.as_millisecond().min(term_start)
+            start.uptime - start.wall.saturating_sub(wall(since)).max(0)
         }
-        _ => term_start,
+        Some(_) => start.uptime,
+        None => {
+            let created = record.metadata.creation_timestamp.as_ref().map_or(0, wall);
+            if created > start.wall { now } else { start.uptime }
+        }
     }
 }
 
 /// Whether a disconnected framework has been gone for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It has until this time, in milliseconds.
+    /// It has until this time, in milliseconds by the clock of the term.
     Until(i64),
     /// Its record is to be deleted.
     TearDown,
 }
 
-/// The fate of a framework that is disconnected `since` a time, at `now`, with a leader since
-/// `term_start`. A connected one has none.
+/// The fate of a framework that is disconnected `since` a time, at `now`, in a term, all by its
+/// clock. A connected one has none.
 #[must_use]
-pub fn fate(record: &Framework, since: i64, term_start: i64, now: i64) -> Fate {
+pub fn fate(record: &Framework, since: i64, start: Start, now: i64) -> Fate {
     let gone = since.saturating_add(framework::failover_timeout(&record.spec));
     // Until then it cannot have come back, if it lost its stream with the last leader.
-    let settled = if since <= term_start { term_start + RECONNECT_GRACE_MS } else { gone };
+    let settled = if since <= start.uptime { start.uptime + RECONNECT_GRACE_MS } else { gone };
     let due = gone.max(settled);
     if now >= due { Fate::TearDown } else { Fate::Until(due) }
 }

@@ -11,7 +11,7 @@ use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams};
 use meseta_crds::condition::Time;
 use meseta_crds::{Framework, FrameworkStatus};
-use meseta_runtime::WriteError;
+use meseta_runtime::{WriteError, uptime_millis};
 use serde_json::json;
 
 use super::pass::sleep_until;
@@ -58,10 +58,7 @@ impl Session {
                 return None;
             }
             let since = *state.since.get_or_insert_with(|| {
-                // One that was stored in this term and never subscribed is gone since then.
-                let created = record.metadata.creation_timestamp.as_ref();
-                let created = created.map_or(0, |time| time.0.as_millisecond());
-                lifecycle::disconnected_since(&record, self.office.began).max(created)
+                lifecycle::disconnected_since(&record, self.office.began, uptime_millis())
             });
             (state.live.is_some(), since, state.torn_down)
         };
@@ -69,7 +66,7 @@ impl Session {
         if !connected {
             let fate = match torn_down {
                 true => Fate::TearDown,
-                false => lifecycle::fate(&record, since, self.office.began, now()),
+                false => lifecycle::fate(&record, since, self.office.began, uptime_millis()),
             };
             match fate {
                 Fate::Until(when) => next = Some(when),
@@ -78,7 +75,7 @@ impl Session {
                     let uid = record.uid().unwrap_or_default();
                     // The watch tells of the deletion, and that is looked at.
                     let deleted = self.delete_framework(&known.name, &uid).await;
-                    return deleted.is_err().then(|| now() + RETRY_MS);
+                    return deleted.is_err().then(|| uptime_millis() + RETRY_MS);
                 }
             }
         }
@@ -88,9 +85,10 @@ impl Session {
             (active.count(), lifecycle::forgotten(rows))
         });
         if !forgotten.is_empty() && !self.office.carry_out(forgotten, &uid, &known.name).await {
-            next = soonest(next, now() + RETRY_MS);
+            next = soonest(next, uptime_millis() + RETRY_MS);
         }
-        let changed = Time(Timestamp::from_millisecond(since).unwrap_or_default());
+        let changed = now().saturating_sub(uptime_millis().saturating_sub(since));
+        let changed = Time(Timestamp::from_millisecond(changed).unwrap_or_default());
         let status = lifecycle::status(&record, connected, &changed, active);
         match self.report(&record, status, reported).await {
             Ok(None) => next,
@@ -98,7 +96,7 @@ impl Session {
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::debug!(error, framework = self.framework_id, "status not written yet");
-                soonest(next, now() + RETRY_MS)
+                soonest(next, uptime_millis() + RETRY_MS)
             }
         }
     }
@@ -119,7 +117,7 @@ impl Session {
         }
         let only_counts = FrameworkStatus { summary: before.summary.clone(), ..status.clone() };
         let due = *reported + COUNTS_INTERVAL_MS;
-        if *before == only_counts && now() < due {
+        if *before == only_counts && uptime_millis() < due {
             return Ok(Some(due));
         }
         self.write_status(record, &status, reported).await
@@ -141,7 +139,7 @@ impl Session {
         let written = frameworks.patch_status(&name, &parameters, &patch);
         let written = self.office.term.writer.write(written).await?;
         self.office.rows.wrote_framework(written);
-        *reported = now();
+        *reported = uptime_millis();
         Ok(None)
     }
 
@@ -156,7 +154,7 @@ impl Session {
             return None;
         }
         self.office.carry_out(steps, &uid, &record.name_any()).await;
-        Some(now() + RETRY_MS)
+        Some(uptime_millis() + RETRY_MS)
     }
 
     /// The record is gone, and so is the session.
@@ -181,7 +179,7 @@ impl Session {
         if let Some(message) = message {
             state.send(&events::error(message));
         }
-        state.since = Some(now());
+        state.since = Some(uptime_millis());
         state.live.take().is_some()
     }
 }

@@ -18,7 +18,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use kube::api::{Patch, PatchParams};
 use meseta_crds::Task;
-use meseta_runtime::WriteError;
+use meseta_runtime::{WriteError, uptime_millis};
 use serde_json::json;
 
 use super::{MAX_AT_ONCE, Session, events};
@@ -111,7 +111,7 @@ impl Agenda {
 
     fn next(&self) -> Option<i64> {
         let due = self.by_time.first().map(|(when, _)| *when);
-        let room = (!self.waiting.is_empty()).then(|| now() + ROOM_MS);
+        let room = (!self.waiting.is_empty()).then(|| uptime_millis() + ROOM_MS);
         due.into_iter().chain(room).min()
     }
 }
@@ -149,9 +149,9 @@ impl Session {
     fn pass(&self, agenda: &mut Agenda) -> bool {
         let Some(record) = self.record() else { return false };
         let rows = &self.office.rows;
-        let now = now();
+        let uptime = uptime_millis();
         rows.take_changed(&record.uid).into_iter().for_each(|name| agenda.wait(name));
-        agenda.take_due(now).into_iter().for_each(|name| agenda.wait(name));
+        agenda.take_due(uptime).into_iter().for_each(|name| agenda.wait(name));
         let stream = self.lock().live.as_ref().map(|live| live.number);
         if stream != agenda.stream {
             agenda.stream = stream;
@@ -169,7 +169,7 @@ impl Session {
             };
             match rows.with_tasks(&record.uid, |rows| rows.get(&name).cloned()) {
                 Some(row) if row.is_executor() => self.look_at_executor(row, agenda),
-                Some(row) => self.look_at_task(row, now, agenda),
+                Some(row) => self.look_at_task(row, uptime, agenda),
                 None => {
                     self.lock().deliveries.remove(&name);
                     agenda.at(&name, None);
@@ -192,7 +192,7 @@ impl Session {
         }
     }
 
-    fn look_at_task(&self, row: TaskRow, now: i64, agenda: &mut Agenda) {
+    fn look_at_task(&self, row: TaskRow, uptime: i64, agenda: &mut Agenda) {
         let silent_since = match self.office.rows.standing(&row.agent) {
             Standing::Unreachable(since) => Some(since),
             Standing::Registered | Standing::Unknown => None,
@@ -202,11 +202,11 @@ impl Session {
             state.record.as_ref().is_some_and(|record| record.capabilities.partition_aware);
         let stream = state.live.as_ref().map(|live| live.number);
         let delivery = state.delivery(&row);
-        let Step { send, store, free, look_again } = delivery.step(&row, stream, now);
+        let Step { send, store, free, look_again } = delivery.step(&row, stream, uptime);
         if let Some(send) = send {
             let status = match send {
                 Send::Update(status) => statuses::shown(*status, partition_aware),
-                Send::Own(own) => statuses::own(&row, own, silent_since, partition_aware, now),
+                Send::Own(own) => statuses::own(&row, own, silent_since, partition_aware, now()),
             };
             state.send(&events::update(status));
         }
@@ -293,7 +293,7 @@ impl Session {
                 );
                 self.lock().delivery(&write.row).write_failed();
                 agenda.letting_go.remove(&write.row.uid);
-                agenda.at(name, Some(now() + RETRY_MS));
+                agenda.at(name, Some(uptime_millis() + RETRY_MS));
             }
         }
     }
@@ -302,7 +302,7 @@ impl Session {
 pub(super) async fn sleep_until(when: Option<i64>) {
     match when {
         Some(when) => {
-            let millis = u64::try_from(when.saturating_sub(now())).unwrap_or_default();
+            let millis = u64::try_from(when.saturating_sub(uptime_millis())).unwrap_or_default();
             tokio::time::sleep(Duration::from_millis(millis)).await;
         }
         None => std::future::pending().await,

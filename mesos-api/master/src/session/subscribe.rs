@@ -7,13 +7,12 @@ use kube::api::PostParams;
 use meseta_crds::Framework;
 use meseta_mesos_wire::Encoding;
 use meseta_mesos_wire::v1::scheduler::call;
-use meseta_runtime::{Notice, Seat, WriteError};
+use meseta_runtime::{Notice, Seat, WriteError, uptime_millis};
 use tokio::sync::mpsc;
 
 use super::{Job, Live, Record, Session, events, stream};
 use crate::core::framework::{self, Accepted};
 use crate::core::lifecycle::REMOVED;
-use crate::sync::now;
 
 /// Tries to write a record that others write too.
 const WRITE_TRIES: usize = 5;
@@ -82,7 +81,7 @@ impl Session {
         let number = {
             let mut state = self.lock();
             state.streams += 1;
-            state.since = Some(now());
+            state.since = Some(uptime_millis());
             let Subscription { stream_id, encoding, sender, .. } = subscription;
             let number = state.streams;
             state.live = Some(Live { id: stream_id, number, encoding, sender });
@@ -233,7 +232,7 @@ impl Session {
                 return;
             }
             state.live = None;
-            state.since = Some(now());
+            state.since = Some(uptime_millis());
             state.record.as_ref().map(|record| record.uid.clone())
         };
         tracing::info!(framework = self.framework_id, "disconnected");

@@ -4,6 +4,9 @@ use meseta_crds::{FrameworkSpec, TaskState};
 use super::*;
 
 const START: i64 = 1_000_000;
+/// The other clock shows something else.
+const TERM: Start = Start { uptime: START, wall: WALL };
+const WALL: i64 = 1_700_000_000_000;
 
 fn time(millis: i64) -> Time {
     Time(jiff::Timestamp::from_millisecond(millis).unwrap())
@@ -54,14 +57,14 @@ fn a_framework_has_its_failover_timeout_to_come_back() {
     let record = framework(100);
     let since = START + 10;
     let due = since + 100_000;
-    assert_eq!(fate(&record, since, START, since), Fate::Until(due));
-    assert_eq!(fate(&record, since, START, due - 1), Fate::Until(due));
-    assert_eq!(fate(&record, since, START, due), Fate::TearDown);
+    assert_eq!(fate(&record, since, TERM, since), Fate::Until(due));
+    assert_eq!(fate(&record, since, TERM, due - 1), Fate::Until(due));
+    assert_eq!(fate(&record, since, TERM, due), Fate::TearDown);
 }
 
 #[test]
 fn without_a_failover_timeout_it_is_torn_down_at_once() {
-    assert_eq!(fate(&framework(0), START + 1, START, START + 1), Fate::TearDown);
+    assert_eq!(fate(&framework(0), START + 1, TERM, START + 1), Fate::TearDown);
 }
 
 #[test]
@@ -70,16 +73,16 @@ fn after_a_change_of_leader_it_has_time_to_come_back_whatever_its_timeout() {
     for since in [START, START - 1_000_000] {
         for timeout in [0, 10] {
             let record = framework(timeout);
-            assert_eq!(fate(&record, since, START, START), Fate::Until(due));
-            assert_eq!(fate(&record, since, START, due), Fate::TearDown);
+            assert_eq!(fate(&record, since, TERM, START), Fate::Until(due));
+            assert_eq!(fate(&record, since, TERM, due), Fate::TearDown);
         }
     }
-    assert_eq!(fate(&framework(100), START, START, START), Fate::Until(START + 100_000));
+    assert_eq!(fate(&framework(100), START, TERM, START), Fate::Until(START + 100_000));
 }
 
 #[test]
 fn the_longest_timeout_is_no_overflow() {
-    assert_eq!(fate(&framework(i64::MAX), START, START, START), Fate::Until(i64::MAX));
+    assert_eq!(fate(&framework(i64::MAX), START, TERM, START), Fate::Until(i64::MAX));
 }
 
 #[test]
@@ -87,15 +90,24 @@ fn the_time_it_was_gone_under_earlier_leaders_counts() {
     let with = |connected, since: Option<i64>| {
         let scheduler = SchedulerStatus { connected, since: since.map(time) };
         let mut record = framework(100);
+        // By a clock that was ahead.
+        record.metadata.creation_timestamp = Some(time(WALL + 1000));
         record.status =
             Some(FrameworkStatus { scheduler: Some(scheduler), ..FrameworkStatus::default() });
-        disconnected_since(&record, START)
+        disconnected_since(&record, TERM, START + 5)
     };
-    assert_eq!(with(false, Some(START - 50)), START - 50);
-    assert_eq!(with(true, Some(START - 50)), START, "its stream ended with the term");
+    assert_eq!(with(false, Some(WALL - 50)), START - 50);
+    assert_eq!(with(true, Some(WALL - 50)), START, "its stream ended with the term");
     assert_eq!(with(false, None), START);
-    assert_eq!(with(false, Some(START + 50)), START, "a clock was wrong");
-    assert_eq!(disconnected_since(&framework(0), START), START);
+    assert_eq!(with(false, Some(WALL + 50)), START, "a clock was wrong");
+    assert_eq!(disconnected_since(&framework(0), TERM, START + 5), START);
+}
+
+#[test]
+fn one_that_was_stored_in_this_term_and_never_subscribed_is_gone_since_it_is_looked_at() {
+    let mut record = framework(0);
+    record.metadata.creation_timestamp = Some(time(WALL + 1));
+    assert_eq!(disconnected_since(&record, TERM, START + 5), START + 5);
 }
 
 #[test]
