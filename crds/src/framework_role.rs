@@ -40,8 +40,9 @@ pub struct FrameworkRoleSpec {
     #[serde(default = "default_weight")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub weight: i64,
-    /// What the role is given before others as long as it wants it, its children included. Offers
-    /// that others hold are taken back for it; what others run is not.
+    /// What the role is given before others as long as it wants it, its children included, until it
+    /// has all of one of these. Offers that others hold are taken back for it, but for one that is
+    /// partly within a guarantee of their own; what others run is not.
     #[serde(default, skip_serializing_if = "ResourceList::is_empty")]
     pub guarantees: ResourceList,
     /// What the role may use at most, its children included.

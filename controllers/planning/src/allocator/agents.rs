@@ -227,9 +227,9 @@ impl Agents {
     }
 
     /// Those that have a row.
-    pub(super) fn known(&self) -> impl Iterator<Item = (&Agent, &Facts)> {
+    pub(super) fn known(&self) -> impl Iterator<Item = (AgentId, &Agent, &Facts)> {
         let agents = self.contestants.0.iter();
-        agents.filter_map(|(_, agent)| Some((agent, agent.facts.as_ref()?)))
+        agents.filter_map(|(id, agent)| Some((id, agent, agent.facts.as_ref()?)))
     }
 
     #[cfg(test)]

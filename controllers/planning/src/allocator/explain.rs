@@ -39,7 +39,7 @@ impl Allocator {
         let shape = self.shapes.get_mut(kind.shape);
         let survey = match shape.survey.take() {
             Some((counted, survey)) if counted == version => survey,
-            _ => Survey::of(&self.agents, shape),
+            _ => Survey::of(&self.agents, &self.offers, shape),
         };
         let sentence = Sentence { allocator: self, shape: self.shapes.get(kind.shape), kind };
         let text = sentence.compose(&survey);
@@ -221,7 +221,14 @@ impl Sentence<'_> {
             (0, _) | (_, []) => String::new(),
             (_, most) => format!(" (at most {} free)", and(most)),
         };
-        Some(format!("{}{matching}; {state}{most}", self.have(survey)))
+        let offered = match (survey.offered, survey.taking) {
+            (0, _) => String::new(),
+            (1, 1) => "; what it needs is offered to schedulers".to_owned(),
+            (offered, _) => {
+                format!("; what it needs is offered to schedulers on {offered} of them")
+            }
+        };
+        Some(format!("{}{matching}; {state}{most}{offered}", self.have(survey)))
     }
 
     /// It fits, and others go before it.

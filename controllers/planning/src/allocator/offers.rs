@@ -97,6 +97,11 @@ impl Offers {
         self.by_agent.keys().copied()
     }
 
+    /// Those of an agent.
+    pub(super) fn of(&self, agent: AgentId) -> impl Iterator<Item = &Live> {
+        self.by_agent.get(&agent).into_iter().flatten().map(|id| &self.live[id])
+    }
+
     /// Those of an agent that can be rescinded, the newest first.
     pub(super) fn revocable(&self, agent: AgentId) -> Vec<OfferId> {
         let here = self.by_agent.get(&agent).into_iter().flatten().rev();

@@ -3,6 +3,7 @@
 use super::super::agents::Agents;
 use super::super::amounts::Amounts;
 use super::super::filter;
+use super::super::offers::Offers;
 use super::super::shapes::Shape;
 
 /// How many agents are left after each condition.
@@ -24,12 +25,14 @@ pub(in crate::allocator) struct Survey {
     pub(super) most_free: Amounts,
     /// Of these, those that have room now.
     pub(super) free: usize,
+    /// Those that would have room if nothing of them were offered to schedulers.
+    pub(super) offered: usize,
 }
 
 impl Survey {
-    pub(super) fn of(agents: &Agents, shape: &Shape) -> Self {
+    pub(super) fn of(agents: &Agents, offers: &Offers, shape: &Shape) -> Self {
         let mut survey = Self { meeting: vec![0; shape.constraints.len()], ..Self::default() };
-        for (agent, facts) in agents.known() {
+        for (id, agent, facts) in agents.known() {
             survey.known += 1;
             survey.most.raise_to(&facts.capacity);
             if !facts.capacity.covers(&shape.needs) {
@@ -48,7 +51,13 @@ impl Survey {
             }
             survey.taking += 1;
             survey.most_free.raise_to(&agent.free);
-            survey.free += usize::from(agent.free.covers(&shape.needs));
+            if agent.free.covers(&shape.needs) {
+                survey.free += 1;
+            } else {
+                let mut without = agent.free.clone();
+                offers.of(id).for_each(|offer| without.add(&offer.amounts));
+                survey.offered += usize::from(without.covers(&shape.needs));
+            }
         }
         survey
     }
