@@ -33,8 +33,8 @@ pub(super) struct Agents {
     contestants: Entries,
     by_name: BTreeMap<Arc<str>, AgentId>,
     room: Room,
-    /// Of which something can be offered to tasks that need cpus and memory.
-    whole: Shelves,
+    /// Of which as much can be offered as tasks usually need.
+    usual: Shelves,
     /// Of which something can be offered at all.
     any: Shelves,
     /// Grows with every change of what an agent has or holds.
@@ -103,12 +103,12 @@ impl Agent {
             && self.free.iter().all(|(_, free)| free >= 0)
     }
 
-    /// Whether a task may run on so much of it: on some of each of cpus and memory, as far as the agent
-    /// has them at all and the task needs them.
-    pub(super) fn is_useful(&self, amounts: &Amounts, needs: impl Fn(ResourceId) -> bool) -> bool {
+    /// Whether a task may run on so much of it: on the `least` of each of cpus and memory, as far as the
+    /// agent has them at all.
+    pub(super) fn is_useful(&self, amounts: &Amounts, least: impl Fn(ResourceId) -> i128) -> bool {
         let capacity = |id| self.facts.as_ref().map_or(0, |facts| facts.capacity.get(id));
-        let enough = |id, least| !needs(id) || capacity(id) == 0 || amounts.get(id) >= least;
-        enough(CPU, LEAST_CPU) && enough(MEMORY, LEAST_MEMORY) && !amounts.is_empty()
+        let enough = |id| capacity(id) == 0 || amounts.get(id) >= least(id);
+        enough(CPU) && enough(MEMORY) && !amounts.is_empty()
     }
 
     fn recount(&mut self) {
@@ -220,10 +220,10 @@ impl Agents {
         self.contestants.0.get(id)
     }
 
-    /// Those of which something can be offered to seats whose tasks need both cpus and memory, or to
-    /// the others.
-    pub(super) fn shelves(&self, both: bool) -> &Shelves {
-        if both { &self.whole } else { &self.any }
+    /// Those of which something can be offered to seats whose tasks need what is usual, or to the
+    /// others.
+    pub(super) fn shelves(&self, usual: bool) -> &Shelves {
+        if usual { &self.usual } else { &self.any }
     }
 
     /// Those that have a row.
@@ -275,7 +275,8 @@ impl Agents {
         let offerable = takes_tasks && agent.is_sound() && !agent.free.is_empty();
         let free = offerable.then_some((&agent.free, agent.emptiness));
         self.any.put(id, free, ONE);
-        self.whole.put(id, free.filter(|(free, _)| agent.is_useful(free, |_| true)), ONE);
+        let usual = |id| if id == CPU { LEAST_CPU } else { LEAST_MEMORY };
+        self.usual.put(id, free.filter(|(free, _)| agent.is_useful(free, usual)), ONE);
     }
 
     fn forget_if_unused(&mut self, id: AgentId) {

@@ -33,17 +33,17 @@ impl Allocator {
     /// Makes the offer whose turn it is, if there is one.
     pub(super) fn make_offer(&mut self, id: SeatId) {
         let seat = self.seats.get(id);
-        let shelves = self.agents.shelves(seat.needs_both());
+        let shelves = self.agents.shelves(seat.is_usual());
         if shelves.next(self.refusals.barred(id), seat.next_agent).is_none() {
             self.set_stance(id, Stance::Closed(None));
             return;
         }
         let allowance = self.tree.allowance(seat.node);
-        let exhausted = |resource, least| {
-            let (left, role) = allowance.of(resource).filter(|_| seat.needs(resource))?;
-            (left < least).then_some(role)
+        let exhausted = |resource| {
+            let (left, role) = allowance.of(resource)?;
+            (left < seat.least(resource)).then_some(role)
         };
-        if let Some(role) = exhausted(CPU, LEAST_CPU).or_else(|| exhausted(MEMORY, LEAST_MEMORY)) {
+        if let Some(role) = exhausted(CPU).or_else(|| exhausted(MEMORY)) {
             self.set_stance(id, Stance::Parked(role));
             return;
         }
@@ -57,7 +57,7 @@ impl Allocator {
         let found = loop {
             let seat = self.seats.get(id);
             let barred = self.refusals.barred(id);
-            let next = self.agents.shelves(seat.needs_both()).next(barred, seat.next_agent);
+            let next = self.agents.shelves(seat.is_usual()).next(barred, seat.next_agent);
             let Some(agent) = next else { break None };
             match self.size(id, agent, &allowance, &entitlement) {
                 Ok(amounts) => break Some((agent, amounts)),
@@ -85,14 +85,14 @@ impl Allocator {
         entitlement: &Entitlement,
     ) -> Result<Amounts, Unsuitable> {
         let seat = self.seats.get(id);
-        let needs = |resource| seat.needs(resource);
+        let least = |resource| seat.least(resource);
         let agent = self.agents.get(agent_id).ok_or(Unsuitable::UntilItGrows)?;
-        if !agent.is_useful(&agent.free, needs) {
+        if !agent.is_useful(&agent.free, least) {
             return Err(Unsuitable::UntilItGrows);
         }
         let mut allowed = agent.free.clone();
         allowance.apply(&mut allowed);
-        if !agent.is_useful(&allowed, needs) {
+        if !agent.is_useful(&allowed, least) {
             return Err(Unsuitable::UntilRelieved);
         }
         if self.refusals.covering(id, agent_id, &agent.free).is_some() {
@@ -116,13 +116,13 @@ impl Allocator {
                 amounts.set(resource, allowed.get(resource));
             }
         }
-        Ok(if agent.is_useful(&amounts, needs) { amounts } else { allowed })
+        Ok(if agent.is_useful(&amounts, least) { amounts } else { allowed })
     }
 
     /// Offers so much; what is offered of an agent to a seat in one cycle is one offer.
     fn offer(&mut self, seat: SeatId, agent: AgentId, amounts: &Amounts) {
         self.agents.reserve(agent, amounts);
-        let shelves = self.agents.shelves(self.seats.get(seat).needs_both());
+        let shelves = self.agents.shelves(self.seats.get(seat).is_usual());
         let rest = self.agents.get(agent).filter(|_| shelves.has(agent));
         if let Some(rest) = rest {
             // Who has refused so much of it need not look at it one by one.

@@ -71,7 +71,7 @@ impl Portion<'_> {
     /// The part of what is free that limits allow of what its tasks need, where it is the least; nothing
     /// if they allow all.
     fn cut(&self) -> Option<(i128, i128)> {
-        let needed = [CPU, MEMORY].into_iter().filter(|resource| self.seat.needs(*resource));
+        let needed = [CPU, MEMORY].into_iter().filter(|resource| self.seat.least(*resource) > 0);
         let parts = needed.map(|resource| (self.allowed.get(resource), self.free.get(resource)));
         let cut = parts.filter(|(allowed, free)| allowed < free);
         // Compared as fractions, crosswise.

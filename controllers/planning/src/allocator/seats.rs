@@ -50,10 +50,10 @@ pub(super) struct Seat {
     pub(super) next_agent: AgentId,
     /// The most of each resource that one task of it has needed; it is of no use to offer less.
     pub(super) unit: Amounts,
-    /// Whether it has launched anything, and whether it has done so without cpus, without memory.
+    /// The least cpus and memory that a task of it has needed, if that is less than usual.
+    least: (i128, i128),
+    /// Whether it has launched anything.
     launched: bool,
-    without_cpu: bool,
-    without_memory: bool,
     /// How often it has let offers lapse without a word since.
     lapses: u32,
     lapsed_at: i64,
@@ -94,26 +94,25 @@ impl Seat {
             offers: BTreeSet::new(),
             next_agent: 0,
             unit,
+            least: (LEAST_CPU, LEAST_MEMORY),
             launched: false,
-            without_cpu: false,
-            without_memory: false,
             lapses: 0,
             lapsed_at: i64::MIN,
         }
     }
 
-    /// Whether its tasks need some of this, as far as anybody knows.
-    pub(super) fn needs(&self, resource: ResourceId) -> bool {
+    /// The least of this that is of use to its tasks, as far as anybody knows.
+    pub(super) fn least(&self, resource: ResourceId) -> i128 {
         match resource {
-            CPU => !self.without_cpu,
-            MEMORY => !self.without_memory,
-            _ => false,
+            CPU => self.least.0,
+            MEMORY => self.least.1,
+            _ => 0,
         }
     }
 
-    /// Whether its tasks need both cpus and memory, as far as anybody knows.
-    pub(super) fn needs_both(&self) -> bool {
-        self.needs(CPU) && self.needs(MEMORY)
+    /// Whether its tasks need as much cpus and memory as is usual, or more.
+    pub(super) fn is_usual(&self) -> bool {
+        self.least == (LEAST_CPU, LEAST_MEMORY)
     }
 
     /// Whether it has launched anything, so that its unit is more than a guess.
@@ -134,10 +133,9 @@ impl Seat {
         resources.release_amounts(&self.unit);
         self.unit = unit;
         self.launched = true;
-        let former = (self.without_cpu, self.without_memory);
-        self.without_cpu |= needs.get(CPU) == 0;
-        self.without_memory |= needs.get(MEMORY) == 0;
-        former != (self.without_cpu, self.without_memory)
+        let former = self.least;
+        self.least = (former.0.min(needs.get(CPU)), former.1.min(needs.get(MEMORY)));
+        former != self.least
     }
 
     /// The scheduler has said something about an offer.

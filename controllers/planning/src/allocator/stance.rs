@@ -42,7 +42,7 @@ impl Allocator {
         self.stirred = true;
         let found = self.seats.get(seat);
         let sleeps = matches!(found.stance, Stance::Closed(_));
-        if sleeps && self.agents.shelves(found.needs_both()).has(agent) {
+        if sleeps && self.agents.shelves(found.is_usual()).has(agent) {
             self.set_stance(seat, Stance::Standing);
         }
     }
@@ -61,14 +61,14 @@ impl Allocator {
                 self.refusals.grown(agent, &found.free);
             }
         }
-        let fresh = [false, true].map(|both| {
-            Sparse::of(grown.iter().copied().filter(|agent| agents.shelves(both).has(*agent)))
+        let fresh = [false, true].map(|usual| {
+            Sparse::of(grown.iter().copied().filter(|agent| agents.shelves(usual).has(*agent)))
         });
         if fresh.iter().all(Sparse::is_empty) {
             return;
         }
         for seat in self.seats.sleeping() {
-            let fresh = &fresh[usize::from(self.seats.get(seat).needs_both())];
+            let fresh = &fresh[usize::from(self.seats.get(seat).is_usual())];
             if fresh.any_without(self.refusals.barred(seat)) {
                 self.set_stance(seat, Stance::Standing);
             }

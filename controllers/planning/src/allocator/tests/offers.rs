@@ -688,3 +688,24 @@ fn a_task_that_waits_says_so_if_its_room_is_offered() {
         "#]],
     );
 }
+
+#[test]
+fn small_tasks_use_the_last_memory() {
+    check(
+        "agent a cpu=4 memory=48Mi
+         seat f
+         allocate
+         accept f 1 0 t1,cpu=100m,memory=16Mi,role=*
+         allocate
+         accept f 2 0 t2,cpu=100m,memory=16Mi,role=*
+         allocate
+         accept f 3 0 t3,cpu=100m,memory=16Mi,role=*
+         allocate",
+        expect![[r#"
+            #1:f@a(cpu=4 memory=48Mi)
+            #2:f@a(cpu=3900m memory=32Mi)
+            #3:f@a(cpu=3800m memory=16Mi)
+            -
+        "#]],
+    );
+}
