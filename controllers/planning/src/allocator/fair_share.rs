@@ -30,6 +30,7 @@
 mod allowance;
 mod entitlement;
 mod guarantees;
+mod limits;
 mod tree;
 
 use std::cmp::Reverse;
@@ -180,20 +181,6 @@ impl Node {
     fn is_below_guarantee(&self) -> bool {
         let below = |(id, amount): &(ResourceId, i128)| self.held.get(*id) < *amount;
         !self.guarantees.is_empty() && self.guarantees.iter().all(below)
-    }
-
-    /// What it holds more of than a limit allows.
-    pub(super) fn beyond_limit(&self) -> Vec<ResourceId> {
-        let beyond = self.limits.iter().filter(|(id, limit)| self.held.get(*id) > *limit);
-        beyond.map(|(id, _)| *id).collect()
-    }
-
-    /// Whether holding `needs` as well would exceed a limit.
-    fn exceeds_limit(&self, needs: &Amounts) -> bool {
-        self.limits.iter().any(|(resource, limit)| {
-            let need = needs.get(*resource);
-            need > 0 && self.held.get(*resource) + need > *limit
-        })
     }
 }
 

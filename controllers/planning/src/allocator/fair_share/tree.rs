@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::{
-    Allowance, Amounts, Limited, Node, Order, SEAT_PRIORITY, SeatId, ShapeId, TaskTurn, Turn,
-};
+use super::{Amounts, Limited, Node, Order, SEAT_PRIORITY, SeatId, ShapeId, TaskTurn, Turn};
 use crate::allocator::amounts::ResourceId;
 
 pub(in crate::allocator) type NodeId = usize;
@@ -20,7 +18,7 @@ const OWN: &str = ".";
 /// All roles and frameworks that hold something, wait for something or were declared.
 #[derive(Debug)]
 pub(in crate::allocator) struct Tree {
-    nodes: Slab<Node>,
+    pub(super) nodes: Slab<Node>,
     /// Capacity of all agents.
     pub(super) total: Amounts,
     total_changed: bool,
@@ -29,7 +27,7 @@ pub(in crate::allocator) struct Tree {
     /// Roles with a guarantee.
     pub(super) guaranteed: BTreeSet<NodeId>,
     /// Seats that a limit held back and does no more.
-    relieved_seats: BTreeSet<SeatId>,
+    pub(super) relieved_seats: BTreeSet<SeatId>,
 }
 
 impl Tree {
@@ -215,59 +213,6 @@ impl Tree {
         }
     }
 
-    /// The innermost role whose limit does not allow the framework to hold `needs` as well.
-    pub(in crate::allocator) fn limit_reached(
-        &self,
-        framework: NodeId,
-        needs: &Amounts,
-    ) -> Option<NodeId> {
-        let mut id = framework;
-        loop {
-            let node = &self.nodes[id];
-            if node.exceeds_limit(needs) {
-                return Some(id);
-            }
-            if id == ROOT {
-                return None;
-            }
-            id = node.parent;
-        }
-    }
-
-    /// The shape's tasks in this framework, which need so much each, wait until `role` holds less.
-    pub(in crate::allocator) fn park(&mut self, framework: NodeId, shape: ShapeId, role: NodeId) {
-        self.nodes[role].limited.insert(Limited::Lane(framework, shape));
-        self.nodes[framework].queue.set_limited(shape, true);
-        self.settle(framework);
-    }
-
-    /// The seat waits until `role` holds less.
-    pub(in crate::allocator) fn park_seat(&mut self, seat: SeatId, role: NodeId) {
-        self.nodes[role].limited.insert(Limited::Seat(seat));
-    }
-
-    /// It waits no more for that.
-    pub(in crate::allocator) fn unpark_seat(&mut self, seat: SeatId, role: NodeId) {
-        self.nodes[role].limited.remove(&Limited::Seat(seat));
-        self.relieved_seats.remove(&seat);
-    }
-
-    /// What the limits of all its roles allow the framework to hold as well.
-    pub(in crate::allocator) fn allowance(&self, framework: NodeId) -> Allowance {
-        let mut allowance = Allowance::default();
-        let mut id = framework;
-        loop {
-            let node = &self.nodes[id];
-            for (resource, limit) in &node.limits {
-                allowance.add(*resource, limit - node.held.get(*resource), id);
-            }
-            if id == ROOT {
-                return allowance;
-            }
-            id = node.parent;
-        }
-    }
-
     /// Whether `one` would not be behind `other` in the fair order if that held `needs` as well.
     pub(in crate::allocator) fn is_ahead(
         &self,
@@ -385,7 +330,7 @@ impl Tree {
     }
 
     /// Puts a node and all above it where they should stand now.
-    fn settle(&mut self, id: NodeId) {
+    pub(super) fn settle(&mut self, id: NodeId) {
         let mut id = id;
         while id != ROOT {
             self.settle_one(id);
@@ -411,22 +356,6 @@ impl Tree {
             parent.standing_share += now.share;
             parent.standing_weight += now.weight;
             parent.order.insert((now.rank, name, id));
-        }
-    }
-
-    /// Lets the lanes be tried again that the limits of `id` hold back no more.
-    fn relieve(&mut self, id: NodeId) {
-        let waiting = std::mem::take(&mut self.nodes[id].limited);
-        for limited in waiting {
-            match limited {
-                Limited::Lane(framework, shape) => {
-                    self.nodes[framework].queue.set_limited(shape, false);
-                    self.settle(framework);
-                }
-                Limited::Seat(seat) => {
-                    self.relieved_seats.insert(seat);
-                }
-            }
         }
     }
 
