@@ -113,11 +113,12 @@ impl Session {
         call: call::Subscribe,
     ) -> Result<Accepted, Refused> {
         let old = self.record();
+        let torn_down = self.lock().torn_down;
         let ending = old.as_ref().is_some_and(|record| {
             let record = self.office.rows.framework(&record.name);
             record.is_none_or(|record| record.metadata.deletion_timestamp.is_some())
         });
-        if ending || self.office.is_completed(&self.framework_id) {
+        if torn_down || ending || self.office.is_completed(&self.framework_id) {
             return Err(Refused::Fault(REMOVED.to_owned()));
         }
         let accepted = framework::subscribe(

@@ -56,10 +56,10 @@ impl Session {
     pub(super) async fn teardown(&self) {
         let Some(record) = self.record() else { return };
         tracing::info!(framework = self.framework_id, name = record.name, "teardown");
-        self.end_stream(None);
-        self.office.term.market.leave(&record.uid).await.ok();
         // Until it is done, or the term ends.
         self.lock().torn_down = true;
+        self.end_stream(None);
+        self.office.term.market.leave(&record.uid).await.ok();
         self.look();
     }
 

@@ -91,3 +91,24 @@ async fn a_framework_that_was_removed_does_not_come_back() {
     let (_, mut stream) = open(plane.address, Encoding::Json, &call, None).await;
     assert_eq!(stream.error().await.unwrap(), "Framework has been removed");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_teardown_is_not_undone_by_a_subscribe_right_after_it() {
+    let (cluster, plane, _agents) = Cluster::with_agent(1).await;
+    let mut scheduler = plane.scheduler("gone").await;
+    scheduler.run("t").await;
+    scheduler.tell(call::Type::Teardown, Call::default()).await;
+    let mut info = info("gone");
+    info.id = Some(FrameworkId { value: scheduler.id.clone() });
+    let call = subscription(info);
+    let (_, mut stream) = open(plane.address, Encoding::Json, &call, None).await;
+    let first = stream.any().await.unwrap();
+    let error = first.error.as_ref().unwrap_or_else(|| panic!("{first:?}"));
+    assert_eq!(error.message, "Framework has been removed");
+    eventually("nothing is left", || async {
+        let tasks = cluster.tasks().list(&Default::default()).await.unwrap();
+        let frameworks = cluster.frameworks().list(&Default::default()).await.unwrap();
+        (tasks.items.is_empty() && frameworks.items.is_empty()).then_some(())
+    })
+    .await;
+}
