@@ -72,6 +72,8 @@ pub(crate) struct Session {
     /// The framework itself is to be looked at.
     life: Notify,
     stop: CancellationToken,
+    /// Held while offers are declined by what the framework is known to want, and while that changes.
+    declining: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -128,6 +130,7 @@ impl Session {
             wake: Notify::new(),
             life: Notify::new(),
             stop: stop.clone(),
+            declining: tokio::sync::Mutex::default(),
             state: Mutex::default(),
         });
         let [calls, passes, life, delivery] = std::array::from_fn(|_| Arc::clone(&session));

@@ -133,6 +133,14 @@ pub fn is_wanted(info: &v1::FrameworkInfo, role: &str, resources: &ResourceList)
     })
 }
 
+/// Whether the framework may want offers for the role as `new` that it did not want as `old`.
+#[must_use]
+pub fn may_want_more(old: &v1::FrameworkInfo, new: &v1::FrameworkInfo, role: &str) -> bool {
+    let knows_gpus = |info| Capabilities::of(info).gpu_resources;
+    old.offer_filters.get(role) != new.offer_filters.get(role)
+        || (knows_gpus(new) && !knows_gpus(old))
+}
+
 /// How long resources that a scheduler did not want are not offered to it again; zero for not at
 /// all.
 #[must_use]

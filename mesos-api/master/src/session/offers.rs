@@ -10,6 +10,7 @@ impl Session {
     pub(super) async fn notice(&self, notice: Notice, number: u64) {
         match notice {
             Notice::Offered(offers) => {
+                let _declining = self.declining.lock().await;
                 let Some(record) = self.record() else { return };
                 let (wanted, unwanted): (Vec<_>, Vec<_>) = offers
                     .into_iter()

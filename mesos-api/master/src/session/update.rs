@@ -7,7 +7,8 @@ use meseta_mesos_wire::v1::scheduler::call;
 use meseta_runtime::WriteError;
 
 use super::Session;
-use crate::core::framework;
+use crate::core::framework::{self, Accepted};
+use crate::core::offer;
 use crate::server::answer::Refusal;
 
 impl Session {
@@ -46,10 +47,23 @@ impl Session {
                     Refusal::unavailable("The framework was not stored")
                 }
             })?;
-        self.know(stored, &accepted);
+        {
+            // What it did not want so far is declined before, and comes again below.
+            let _declining = self.declining.lock().await;
+            self.know(stored, &accepted);
+        }
+        let Accepted { info, roles, suppressed, .. } = accepted;
+        let wants_more = |role: &&String| {
+            !suppressed.contains(*role) && offer::may_want_more(&record.info, &info, role)
+        };
+        let revived: Vec<String> = roles.iter().filter(wants_more).cloned().collect();
         let ended = |_| Refusal::unavailable("This master does not lead any more");
         let market = &self.office.term.market;
-        market.set_roles(&record.uid, accepted.roles, accepted.suppressed).await.map_err(ended)
+        market.set_roles(&record.uid, roles, suppressed).await.map_err(ended)?;
+        if revived.is_empty() {
+            return Ok(());
+        }
+        market.revive(&record.uid, revived).await.map_err(ended)
     }
 
     /// Ends the framework by its scheduler's wish: its stream ends without a further event.

@@ -1,10 +1,14 @@
 //! Tasks from an offer to the acknowledgement of their end.
 
+use std::time::Duration;
+
 use meseta_crds::{SCHEDULER_FINALIZER, Task, TaskState};
 use meseta_mesos_wire::Encoding;
-use meseta_mesos_wire::v1::TaskState as State;
+use meseta_mesos_wire::v1::offer_filters::{MinAllocatableResources, ResourceQuantities};
 use meseta_mesos_wire::v1::scheduler::{Call, call, event};
 use meseta_mesos_wire::v1::task_status::{Reason, Source};
+use meseta_mesos_wire::v1::value::Scalar;
+use meseta_mesos_wire::v1::{FrameworkId, FrameworkInfo, OfferFilters, TaskState as State};
 
 use crate::cluster::{Cluster, eventually};
 use crate::scheduler::{Scheduler, info, task};
@@ -215,17 +219,19 @@ async fn declined_and_suppressed_offers_stay_away_until_revive() {
     scheduler.offer().await;
 }
 
+/// The call to go on with another `FrameworkInfo`.
+fn update(info: FrameworkInfo) -> Call {
+    let update = call::UpdateFramework { framework_info: info, ..Default::default() };
+    Call { update_framework: Some(update), ..Call::default() }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_updated_framework_is_stored_and_loses_the_offers_of_roles_it_left() {
     let (cluster, plane, _agents) = Cluster::with_agent(4).await;
     let mut scheduler = plane.scheduler("f").await;
     let offer = scheduler.offer().await;
-    let update = |info| {
-        let update = call::UpdateFramework { framework_info: info, ..Default::default() };
-        Call { update_framework: Some(update), ..Call::default() }
-    };
     let mut changed = info("other name");
-    changed.id = Some(meseta_mesos_wire::v1::FrameworkId { value: scheduler.id.clone() });
+    changed.id = Some(FrameworkId { value: scheduler.id.clone() });
     changed.roles = vec!["other".to_owned()];
     let answer = scheduler.call(call::Type::UpdateFramework, update(changed.clone())).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, ""));
@@ -237,4 +243,27 @@ async fn an_updated_framework_is_stored_and_loses_the_offers_of_roles_it_left() 
     changed.user = "somebody".to_owned();
     let answer = scheduler.call(call::Type::UpdateFramework, update(changed)).await;
     assert_eq!(answer.status, 400, "{}", answer.body);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_brings_the_offers_that_were_not_wanted_before_it() {
+    let (_cluster, plane, _agents) = Cluster::with_agent(4).await;
+    let much =
+        ResourceQuantities { quantities: [("cpus".to_owned(), Scalar { value: 1000.0 })].into() };
+    let minimum = MinAllocatableResources { quantities: vec![much] };
+    let filter = OfferFilters { min_allocatable_resources: Some(minimum) };
+    let mut picky = info("f");
+    picky.offer_filters = [("default".to_owned(), filter)].into();
+    let mut scheduler = Scheduler::subscribe(plane.address, Encoding::Json, picky).await;
+    // The first offer is made within milliseconds, and declined by the gateway.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    scheduler.reconcile(&["nobody"]).await;
+    let event = scheduler.stream.any().await.unwrap();
+    assert_eq!(event.r#type(), event::Type::Update, "and no offer: {event:?}");
+    let mut easy = info("f");
+    easy.id = Some(FrameworkId { value: scheduler.id.clone() });
+    let answer = scheduler.call(call::Type::UpdateFramework, update(easy)).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    let first = scheduler.stream.any().await.unwrap();
+    assert_eq!(first.r#type(), event::Type::Offers, "{first:?}");
 }

@@ -74,35 +74,60 @@ fn an_agent_that_has_not_reported_is_known_by_its_name() {
     assert_eq!((facts.hostname.as_str(), facts.address), ("agent-1", None));
 }
 
+/// A framework with the capability for GPUs.
+fn knowing_gpus() -> v1::FrameworkInfo {
+    let kind = v1::framework_info::capability::Type::GpuResources;
+    v1::FrameworkInfo {
+        capabilities: vec![v1::framework_info::Capability { r#type: Some(kind.into()) }],
+        ..v1::FrameworkInfo::default()
+    }
+}
+
 #[test]
 fn gpus_are_for_those_who_know_of_them() {
     let with_gpu = list(&[("cpu", "1"), ("gpu", "1")]);
-    let mut info = v1::FrameworkInfo::default();
+    let info = v1::FrameworkInfo::default();
     assert!(!is_wanted(&info, "*", &with_gpu));
     assert!(is_wanted(&info, "*", &list(&[("cpu", "1")])));
-    let kind = v1::framework_info::capability::Type::GpuResources;
-    info.capabilities = vec![v1::framework_info::Capability { r#type: Some(kind.into()) }];
-    assert!(is_wanted(&info, "*", &with_gpu));
+    assert!(is_wanted(&knowing_gpus(), "*", &with_gpu));
+}
+
+/// A framework that names minima for offers of the role `a`.
+fn with_minima(minima: &[&[(&str, f64)]]) -> v1::FrameworkInfo {
+    let quantities = |entries: &&[(&str, f64)]| ResourceQuantities {
+        quantities: entries.iter().map(|(n, v)| ((*n).to_owned(), Scalar { value: *v })).collect(),
+    };
+    let minimum = MinAllocatableResources { quantities: minima.iter().map(quantities).collect() };
+    let filter = v1::OfferFilters { min_allocatable_resources: Some(minimum) };
+    v1::FrameworkInfo {
+        offer_filters: BTreeMap::from([("a".to_owned(), filter)]),
+        ..v1::FrameworkInfo::default()
+    }
 }
 
 #[test]
 fn an_offer_below_all_minima_of_its_role_is_not_wanted() {
-    let quantities = |entries: &[(&str, f64)]| ResourceQuantities {
-        quantities: entries.iter().map(|(n, v)| ((*n).to_owned(), Scalar { value: *v })).collect(),
-    };
-    let minimum = MinAllocatableResources {
-        quantities: vec![quantities(&[("cpus", 4.0)]), quantities(&[("mem", 64.0), ("cpus", 1.0)])],
-    };
-    let filter = v1::OfferFilters { min_allocatable_resources: Some(minimum) };
-    let info = v1::FrameworkInfo {
-        offer_filters: BTreeMap::from([("a".to_owned(), filter)]),
-        ..v1::FrameworkInfo::default()
-    };
+    let info = with_minima(&[&[("cpus", 4.0)], &[("mem", 64.0), ("cpus", 1.0)]]);
     assert!(is_wanted(&info, "a", &list(&[("cpu", "4")])));
     assert!(is_wanted(&info, "a", &list(&[("cpu", "1"), ("memory", "64Mi")])));
     assert!(!is_wanted(&info, "a", &list(&[("cpu", "1"), ("memory", "63Mi")])));
     assert!(is_wanted(&info, "b", &list(&[("cpu", "1")])), "another role has none");
     assert!(!is_wanted(&info, "b", &list(&[])), "nothing");
+}
+
+#[test]
+fn other_minima_of_a_role_and_knowing_gpus_may_let_more_be_wanted() {
+    let high = with_minima(&[&[("cpus", 4.0)]]);
+    let (low, none) = (with_minima(&[&[("cpus", 1.0)]]), v1::FrameworkInfo::default());
+    for other in [&low, &none] {
+        assert!(may_want_more(&high, other, "a"));
+        assert!(!may_want_more(&high, other, "b"), "a role without minima");
+        assert!(!may_want_more(other, other, "a"));
+    }
+    let gpus = knowing_gpus();
+    assert!(may_want_more(&none, &gpus, "a"));
+    assert!(!may_want_more(&gpus, &none, "a"));
+    assert!(!may_want_more(&gpus, &gpus, "a"));
 }
 
 #[test]
