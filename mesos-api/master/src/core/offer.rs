@@ -26,6 +26,8 @@ pub struct AgentFacts {
     pub attributes: BTreeMap<String, String>,
     /// Where control planes reach it: host and port.
     pub address: Option<(String, u16)>,
+    /// Whether it has GPUs, in use or not.
+    pub has_gpus: bool,
 }
 
 impl AgentFacts {
@@ -46,6 +48,7 @@ impl AgentFacts {
             name,
             attributes,
             address,
+            has_gpus: status.is_some_and(|status| has_gpus(&Amounts::of_list(&status.capacity))),
         }
     }
 
@@ -115,11 +118,19 @@ pub fn offer(
 }
 
 /// Whether the framework wants to see such an offer; one that it does not is declined for it. An
-/// agent with GPUs is only for those who know of GPUs, and a framework may name minimal quantities.
+/// agent that has GPUs, be they in use, is only for those who know of GPUs, and a framework may name
+/// minimal quantities.
 #[must_use]
-pub fn is_wanted(info: &v1::FrameworkInfo, role: &str, resources: &ResourceList) -> bool {
+pub fn is_wanted(
+    info: &v1::FrameworkInfo,
+    role: &str,
+    resources: &ResourceList,
+    agent: &AgentFacts,
+) -> bool {
     let amounts = Amounts::of_list(resources);
-    if amounts.is_empty() || (amounts.get("gpus") > 0 && !Capabilities::of(info).gpu_resources) {
+    // The facts may be older than the offer.
+    let with_gpus = agent.has_gpus || has_gpus(&amounts);
+    if amounts.is_empty() || (with_gpus && !Capabilities::of(info).gpu_resources) {
         return false;
     }
     let minimum = info.offer_filters.get(role).and_then(|f| f.min_allocatable_resources.as_ref());
@@ -131,6 +142,10 @@ pub fn is_wanted(info: &v1::FrameworkInfo, role: &str, resources: &ResourceList)
             resources::thousandths(least.value).is_some_and(|least| amounts.get(name) >= least)
         })
     })
+}
+
+fn has_gpus(amounts: &Amounts) -> bool {
+    amounts.get("gpus") > 0
 }
 
 /// Whether the framework may want offers for the role as `new` that it did not want as `old`.

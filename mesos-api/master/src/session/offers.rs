@@ -1,5 +1,6 @@
 //! What the market offers, on its way to the scheduler.
 
+use meseta_mesos_wire::v1;
 use meseta_runtime::{LiveOffer, Notice};
 
 use super::{Record, Session, events};
@@ -12,17 +13,21 @@ impl Session {
             Notice::Offered(offers) => {
                 let _declining = self.declining.lock().await;
                 let Some(record) = self.record() else { return };
-                let (wanted, unwanted): (Vec<_>, Vec<_>) = offers
-                    .into_iter()
-                    .partition(|o| offer::is_wanted(&record.info, &o.role, &o.resources));
+                let (mut wanted, mut unwanted) = (Vec::new(), Vec::new());
+                for live in offers {
+                    let agent = self.facts(&live.agent);
+                    if offer::is_wanted(&record.info, &live.role, &live.resources, &agent) {
+                        wanted.push(self.shown(&live, &agent, &record));
+                    } else {
+                        unwanted.push(live.id);
+                    }
+                }
                 if !wanted.is_empty() {
-                    let offers = wanted.iter().map(|offer| self.shown(offer, &record)).collect();
-                    self.send_to(number, &events::offers(offers));
+                    self.send_to(number, &events::offers(wanted));
                 }
                 if !unwanted.is_empty() {
-                    let ids = unwanted.into_iter().map(|offer| offer.id).collect();
                     let market = &self.office.term.market;
-                    market.decline(&record.uid, ids, MAX_FILTER).await.ok();
+                    market.decline(&record.uid, unwanted, MAX_FILTER).await.ok();
                 }
             }
             Notice::Rescinded(ids) => {
@@ -33,23 +38,26 @@ impl Session {
         }
     }
 
-    fn shown(&self, live: &LiveOffer, record: &Record) -> meseta_mesos_wire::v1::Offer {
-        let rows = &self.office.rows;
-        let agent = rows.agent(&live.agent).map_or_else(
+    fn facts(&self, agent: &str) -> AgentFacts {
+        self.office.rows.agent(agent).map_or_else(
             // The market's watch may be ahead.
             || AgentFacts {
-                name: live.agent.clone(),
-                hostname: live.agent.clone(),
+                name: agent.to_owned(),
+                hostname: agent.to_owned(),
                 ..AgentFacts::default()
             },
             |row| row.facts.clone(),
-        );
-        let executors = rows.with_tasks(&record.uid, |rows| rows.executors_on(&live.agent));
-        let offered = Offered { id: &live.id, role: &live.role, resources: &live.resources };
-        offer::offer(offered, &agent, &self.framework_id, record.capabilities, executors)
+        )
     }
 
-    fn send_to(&self, number: u64, event: &meseta_mesos_wire::v1::scheduler::Event) {
+    fn shown(&self, live: &LiveOffer, agent: &AgentFacts, record: &Record) -> v1::Offer {
+        let rows = &self.office.rows;
+        let executors = rows.with_tasks(&record.uid, |rows| rows.executors_on(&live.agent));
+        let offered = Offered { id: &live.id, role: &live.role, resources: &live.resources };
+        offer::offer(offered, agent, &self.framework_id, record.capabilities, executors)
+    }
+
+    fn send_to(&self, number: u64, event: &v1::scheduler::Event) {
         let state = self.lock();
         if state.live.as_ref().is_some_and(|live| live.number == number) {
             state.send(event);

@@ -84,12 +84,20 @@ fn knowing_gpus() -> v1::FrameworkInfo {
 }
 
 #[test]
-fn gpus_are_for_those_who_know_of_them() {
-    let with_gpu = list(&[("cpu", "1"), ("gpu", "1")]);
-    let info = v1::FrameworkInfo::default();
-    assert!(!is_wanted(&info, "*", &with_gpu));
-    assert!(is_wanted(&info, "*", &list(&[("cpu", "1")])));
-    assert!(is_wanted(&knowing_gpus(), "*", &with_gpu));
+fn agents_with_gpus_are_for_those_who_know_of_them_even_while_all_gpus_are_in_use() {
+    let (with_gpu, without) = (list(&[("cpu", "1"), ("gpu", "1")]), list(&[("cpu", "1")]));
+    let mut agent = Agent::new("agent-1", AgentSpec::default());
+    let plain = AgentFacts::of(&agent);
+    agent.status = Some(AgentStatus { capacity: with_gpu.clone(), ..AgentStatus::default() });
+    let gpus = AgentFacts::of(&agent);
+    let ordinary = v1::FrameworkInfo::default();
+    assert!(is_wanted(&ordinary, "*", &without, &plain));
+    assert!(!is_wanted(&ordinary, "*", &with_gpu, &gpus));
+    assert!(!is_wanted(&ordinary, "*", &without, &gpus));
+    assert!(!is_wanted(&ordinary, "*", &with_gpu, &plain), "the offer is newer");
+    for (offered, agent) in [(&without, &plain), (&with_gpu, &gpus), (&without, &gpus)] {
+        assert!(is_wanted(&knowing_gpus(), "*", offered, agent));
+    }
 }
 
 /// A framework that names minima for offers of the role `a`.
@@ -108,11 +116,12 @@ fn with_minima(minima: &[&[(&str, f64)]]) -> v1::FrameworkInfo {
 #[test]
 fn an_offer_below_all_minima_of_its_role_is_not_wanted() {
     let info = with_minima(&[&[("cpus", 4.0)], &[("mem", 64.0), ("cpus", 1.0)]]);
-    assert!(is_wanted(&info, "a", &list(&[("cpu", "4")])));
-    assert!(is_wanted(&info, "a", &list(&[("cpu", "1"), ("memory", "64Mi")])));
-    assert!(!is_wanted(&info, "a", &list(&[("cpu", "1"), ("memory", "63Mi")])));
-    assert!(is_wanted(&info, "b", &list(&[("cpu", "1")])), "another role has none");
-    assert!(!is_wanted(&info, "b", &list(&[])), "nothing");
+    let wanted = |role, resources| is_wanted(&info, role, &list(resources), &facts());
+    assert!(wanted("a", &[("cpu", "4")]));
+    assert!(wanted("a", &[("cpu", "1"), ("memory", "64Mi")]));
+    assert!(!wanted("a", &[("cpu", "1"), ("memory", "63Mi")]));
+    assert!(wanted("b", &[("cpu", "1")]), "another role has none");
+    assert!(!wanted("b", &[]), "nothing");
 }
 
 #[test]
