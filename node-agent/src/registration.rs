@@ -4,7 +4,6 @@
 //! differs, whoever changed it. So an agent that was marked as unreachable says that it is there, and
 //! one whose record is gone with the store makes another.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -14,7 +13,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt as _};
 use meseta_crds::agent::AgentStatus;
 use meseta_crds::condition::{self, Value, kind};
-use meseta_crds::{Agent, AgentSpec};
+use meseta_crds::{Agent, AgentSpec, merge_patch};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -177,7 +176,7 @@ impl Registration<'_> {
         }
         let patch = json!({
             "metadata": {"resourceVersion": agent.metadata.resource_version},
-            "status": status_patch(&desired, &current),
+            "status": merge_patch(&json!(current), json!(desired)),
         });
         let (parameters, patch) = (PatchParams::default(), Patch::Merge(&patch));
         let written = request(self.node, agents.patch_status(name, &parameters, &patch));
@@ -230,33 +229,6 @@ fn orphans(orphans: &[String]) -> String {
     format!("takes tasks; runs on without a record: {named}{more}")
 }
 
-/// A merge patch that makes `current` into `desired`: what is not wanted any more is null.
-fn status_patch(desired: &AgentStatus, current: &AgentStatus) -> serde_json::Value {
-    let mut patch = json!({
-        "observedGeneration": desired.observed_generation,
-        "conditions": desired.conditions,
-        "capacity": desired.capacity,
-        "attributes": desired.attributes,
-        "ports": desired.ports,
-        "addresses": desired.addresses,
-        "machine": desired.machine,
-        "seenEpoch": desired.seen_epoch,
-    });
-    remove_others(&mut patch["capacity"], &desired.capacity, &current.capacity);
-    remove_others(&mut patch["attributes"], &desired.attributes, &current.attributes);
-    patch
-}
-
-fn remove_others<T>(
-    patch: &mut serde_json::Value,
-    desired: &BTreeMap<String, T>,
-    current: &BTreeMap<String, T>,
-) {
-    for name in current.keys().filter(|name| !desired.contains_key(*name)) {
-        patch[name] = serde_json::Value::Null;
-    }
-}
-
 async fn sleep_until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due).await,
@@ -266,21 +238,7 @@ async fn sleep_until(due: Option<Instant>) {
 
 #[cfg(test)]
 mod tests {
-    use meseta_crds::Quantity;
-
     use super::*;
-
-    #[test]
-    fn what_is_not_wanted_any_more_is_taken_away() {
-        let amounts = |names: &[&str]| {
-            names.iter().map(|name| ((*name).to_owned(), Quantity::new("1"))).collect()
-        };
-        let current = AgentStatus { capacity: amounts(&["cpu", "gpu"]), ..AgentStatus::default() };
-        let desired = AgentStatus { capacity: amounts(&["cpu"]), ..AgentStatus::default() };
-        let patch = status_patch(&desired, &current);
-        assert_eq!(patch["capacity"], json!({"cpu": "1", "gpu": null}));
-        assert_eq!(patch["seenEpoch"], serde_json::Value::Null);
-    }
 
     #[test]
     fn orphans_are_named_as_far_as_people_read() {

@@ -8,8 +8,9 @@ use std::time::Duration;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use meseta_crds::condition::{self, Time, Value, kind};
-use meseta_crds::{AUTOMATIC_LABEL, FrameworkRole, FrameworkRoleStatus};
+use meseta_crds::{AUTOMATIC_LABEL, FrameworkRole, FrameworkRoleStatus, merge_patch};
 use meseta_planning::framework::short_hash;
+use serde_json::json;
 use tokio::time::Instant;
 
 pub(super) use self::automatic::Automatic;
@@ -27,8 +28,8 @@ pub(super) enum RoleReport {
     Create { path: String },
     /// The record came by itself, and the role is not used any more.
     Delete(Doomed),
-    /// Its numbers have changed.
-    Status { name: String, status: Box<FrameworkRoleStatus> },
+    /// Its numbers have changed; a merge patch of its status.
+    Status { name: String, status: serde_json::Value },
 }
 
 impl RoleReport {
@@ -51,7 +52,7 @@ impl RoleReport {
                 Ok(())
             }
             Self::Status { name, status } => {
-                let patch = serde_json::json!({"status": status});
+                let patch = json!({"status": status});
                 let patch = Patch::Merge(&patch);
                 writer.write(roles.patch_status(&name, &PatchParams::default(), &patch)).await?;
                 Ok(())
@@ -82,7 +83,8 @@ impl Shell {
             let status = status(row, shares.get(&row.path));
             if status != row.status {
                 self.roles_reported.insert(name.clone(), now);
-                reports.push(RoleReport::Status { name: name.clone(), status: Box::new(status) });
+                let status = merge_patch(&json!(row.status), json!(status));
+                reports.push(RoleReport::Status { name: name.clone(), status });
             }
         }
         reports

@@ -79,3 +79,34 @@ async fn a_record_that_came_by_itself_goes_with_the_last_user_unless_somebody_wr
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_role_of_which_nothing_runs_any_more_holds_nothing_and_is_written_no_more() {
+    let server = Server::start().await;
+    let admin = server.admin();
+    agents::register(&admin, "one", 4).await;
+    let (_control_plane, handle) = server.control_plane("a");
+    let term = leading(&handle).await;
+    let mut scheduler = Scheduler::enter(&admin, &term.market, "spark", &["eng"]).await;
+    let offer = scheduler.offers(1).await.remove(0);
+    let taken = scheduler.take(&[&offer]).await;
+    let task = scheduler.task("t", 1);
+    scheduler.market.launch(taken, vec![task], LONG).await.unwrap()[0].as_ref().unwrap();
+    // What is offered is held, too.
+    scheduler.market.suppress(scheduler.uid(), Vec::new()).await.unwrap();
+    let roles: Api<FrameworkRole> = Api::all(admin.clone());
+    let roles = &roles;
+    let held = |wanted: &'static str| {
+        crate::eventually(move || async move {
+            let role = roles.get("eng").await.map_err(|err| err.to_string())?;
+            let status = role.status.clone().unwrap_or_default();
+            if cpus(&status.allocated) == wanted { Ok(role) } else { Err(format!("{status:?}")) }
+        })
+    };
+    held("1").await;
+    end(&admin, "t", TaskState::Finished).await;
+    let version = held("0").await.resource_version();
+    // Longer than between two reports.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(roles.get("eng").await.unwrap().resource_version(), version);
+}
