@@ -152,13 +152,17 @@ pub fn default_shutdown_grace_seconds() -> i64 {
 }
 
 /// A wish that a task ends. It can be made stricter by a shorter period.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Kill {
     /// Seconds between SIGTERM and SIGKILL; those of the task where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub grace_period_seconds: Option<i64>,
+    /// Times that it was asked for again: an executor is told of it when this changes.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub repeats: i64,
 }
 
 /// What a Mesos framework sent about a task. Ids are Mesos': up to 255 bytes, case-sensitive, and

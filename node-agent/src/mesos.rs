@@ -221,7 +221,7 @@ impl Mesos {
                     // API sees that it was killed.
                     let uid = early.uid.clone();
                     if served.executors.launch(&executor.uid, early).is_ok() {
-                        served.executors.kill(&executor.uid, &uid, None);
+                        served.executors.kill(&executor.uid, &uid, None, 0);
                         served.executors.ended(&executor.uid, &uid);
                     }
                 }

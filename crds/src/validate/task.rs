@@ -71,9 +71,13 @@ fn check_mesos(spec: &TaskSpec, at: &str, errors: &mut Errors) {
         let field = format!("{at}.executor.shutdownGracePeriodSeconds");
         errors.invalid(field, "must be greater than or equal to 0");
     }
-    if spec.kill.as_ref().and_then(|kill| kill.grace_period_seconds).is_some_and(|s| s < 0) {
-        let field = format!("{at}.kill.gracePeriodSeconds");
-        errors.invalid(field, "must be greater than or equal to 0");
+    let kill = spec.kill.unwrap_or_default();
+    let grace = kill.grace_period_seconds.unwrap_or_default();
+    for (name, number) in [("gracePeriodSeconds", grace), ("repeats", kill.repeats)] {
+        if number < 0 {
+            let field = format!("{at}.kill.{name}");
+            errors.invalid(field, "must be greater than or equal to 0");
+        }
     }
     let Some(mesos) = &spec.mesos else { return };
     syntax::mesos_id(&format!("{at}.mesos.frameworkId"), &mesos.framework_id, errors);

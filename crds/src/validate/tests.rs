@@ -216,6 +216,7 @@ fn a_kill_is_not_taken_back_but_may_become_stricter() {
         faults("Task", kill(json!({"gracePeriodSeconds": -1})), None),
         ["spec.kill.gracePeriodSeconds Invalid"]
     );
+    assert_eq!(faults("Task", kill(json!({"repeats": -1})), None), ["spec.kill.repeats Invalid"]);
     assert_eq!(faults("Task", placed(json!({})), Some(task(json!({"agentName": "a"})))), [""; 0]);
     let (long, short) = (json!({"gracePeriodSeconds": 9}), json!({"gracePeriodSeconds": 0}));
     assert_eq!(faults("Task", placed(short), Some(placed(long))), [""; 0]);

@@ -127,11 +127,17 @@ impl Executors {
         slot.change(|session| session.launch(tasks, true))
     }
 
-    /// Has the executor told to end a task, if it was handed over. A repeat changes nothing; with
-    /// another policy it is told again.
-    pub fn kill(&self, executor: &str, task: &str, policy: Option<v1::KillPolicy>) -> Killed {
-        self.by_uid(executor)
-            .map_or(Killed::NotHere, |slot| slot.change(|session| session.kill(task, policy)))
+    /// Has the executor told to end a task, if it was handed over. The same wish changes nothing; with
+    /// another policy, or asked for again more often, it is told again.
+    pub fn kill(
+        &self,
+        executor: &str,
+        task: &str,
+        policy: Option<v1::KillPolicy>,
+        repeats: i64,
+    ) -> Killed {
+        let Some(slot) = self.by_uid(executor) else { return Killed::NotHere };
+        slot.change(|session| session.kill(task, policy, repeats))
     }
 
     /// Has the executor told to end itself and its tasks. After `grace` without an end of its

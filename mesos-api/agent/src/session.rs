@@ -89,6 +89,8 @@ enum State {
 #[derive(Debug)]
 struct Kill {
     policy: Option<v1::KillPolicy>,
+    /// Times it was asked for again.
+    repeats: i64,
     /// The stream it went out on; 0 for none.
     sent_on: u64,
 }
@@ -200,8 +202,13 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the wish that a task ends.
-    pub(crate) fn kill(&mut self, uid: &str, policy: Option<v1::KillPolicy>) -> Killed {
+    /// Takes the wish that a task ends, asked for again so often.
+    pub(crate) fn kill(
+        &mut self,
+        uid: &str,
+        policy: Option<v1::KillPolicy>,
+        repeats: i64,
+    ) -> Killed {
         let Some(task) = self.tasks.get_mut(uid) else { return Killed::NotHere };
         match task.state {
             State::Over => Killed::NotHere,
@@ -213,8 +220,9 @@ impl Session {
                 Killed::BeforeHandover(uids)
             }
             State::Handed | State::Answered => {
-                if task.kill.as_ref().is_none_or(|kill| kill.policy != policy) {
-                    task.kill = Some(Kill { policy, sent_on: 0 });
+                let is_same = |kill: &Kill| kill.policy == policy && kill.repeats == repeats;
+                if !task.kill.as_ref().is_some_and(is_same) {
+                    task.kill = Some(Kill { policy, repeats, sent_on: 0 });
                 }
                 Killed::Told
             }

@@ -12,7 +12,7 @@
 //! executor's container ends a task that says nothing.
 
 use meseta_crds::TaskState;
-use meseta_crds::task::reason;
+use meseta_crds::task::{Kill, reason};
 use meseta_mesos_agent::Refused;
 use meseta_mesos_wire::v1::TaskState as MesosState;
 use meseta_mesos_wire::v1::task_status::{Reason, Source};
@@ -53,8 +53,8 @@ pub(crate) enum Early {
 pub(crate) enum Step {
     /// Give it to the executor.
     Launch,
-    /// Have the executor end it, within this many seconds.
-    Kill(Option<i64>),
+    /// Have the executor end it, as the record says.
+    Kill(Kill),
     /// Tell its end in the executor's place.
     End(Box<End>),
     /// Nothing.
@@ -86,7 +86,7 @@ pub(crate) fn next(seen: &Seen) -> Step {
     }
     match seen.wish {
         Some(_) if !seen.launched => Step::End(Box::new(End::Early(Early::Killed, cause))),
-        Some(wish) => Step::Kill(wish.kill_grace_seconds),
+        Some(wish) => Step::Kill(wish.kill.unwrap_or_default()),
         None if !seen.launched => Step::Launch,
         None => Step::Wait,
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meseta_crds::TaskState;
-use meseta_crds::task::{MesosStatus, reason};
+use meseta_crds::task::{Kill, MesosStatus, reason};
 use meseta_mesos_agent::{Killed, Launch, Progress, Refused};
 use meseta_mesos_wire::v1::{DurationInfo, KillPolicy};
 use tokio::sync::OwnedMutexGuard;
@@ -119,9 +119,9 @@ impl Owner<'_> {
                         return Ok(true);
                     }
                 }
-                Step::Kill(grace_seconds) => {
+                Step::Kill(kill) => {
                     drop(journal);
-                    if !self.kill(grace_seconds) {
+                    if !self.kill(kill) {
                         return Ok(executor.is_none());
                     }
                 }
@@ -214,12 +214,12 @@ impl Owner<'_> {
     }
 
     /// Has the executor end the task. Whether there is something to look at again.
-    fn kill(&self, grace_seconds: Option<i64>) -> bool {
+    fn kill(&self, kill: Kill) -> bool {
         let Some(executors) = self.node.mesos.executors() else { return false };
-        let policy = grace_seconds.map(|seconds| KillPolicy {
+        let policy = kill.grace_period_seconds.map(|seconds| KillPolicy {
             grace_period: Some(DurationInfo { nanoseconds: seconds.saturating_mul(1_000_000_000) }),
         });
-        match executors.kill(&self.task.executor, &self.task.uid, policy) {
+        match executors.kill(&self.task.executor, &self.task.uid, policy, kill.repeats) {
             Killed::BeforeHandover(uids) => {
                 self.node.mesos.registry.end_early(&uids, &Early::Killed);
                 true

@@ -2,6 +2,8 @@
 //!
 //! **Absence never kills:** a record that is missing, or not known, wants nothing.
 
+use meseta_crds::task::Kill;
+
 use crate::checkpoint::StopCause;
 use crate::report::{self, Record};
 
@@ -10,8 +12,8 @@ use crate::report::{self, Record};
 pub(crate) struct Wish {
     /// Why.
     pub(crate) cause: StopCause,
-    /// Seconds that `spec.kill` gives it, if it does.
-    pub(crate) kill_grace_seconds: Option<i64>,
+    /// What `spec.kill` says, if it does.
+    pub(crate) kill: Option<Kill>,
 }
 
 impl Wish {
@@ -31,14 +33,14 @@ impl Wish {
         } else {
             return None;
         };
-        let kill_grace_seconds = task.spec.kill.as_ref().and_then(|kill| kill.grace_period_seconds);
-        Some(Self { cause, kill_grace_seconds })
+        Some(Self { cause, kill: task.spec.kill })
     }
 
     /// How long the end may take: as long as the kill says, or else the task's `own` time; the
     /// shorter one where the task is not only killed.
     pub(crate) fn grace_millis(self, own: i64) -> i64 {
-        let of_kill = self.kill_grace_seconds.map(|s| s.max(0).saturating_mul(1000));
+        let of_kill = self.kill.and_then(|kill| kill.grace_period_seconds);
+        let of_kill = of_kill.map(|seconds| seconds.max(0).saturating_mul(1000));
         match (self.cause, of_kill) {
             (_, None) => own,
             (StopCause::Killed, Some(of_kill)) => of_kill,
@@ -52,13 +54,12 @@ mod tests {
     use std::sync::Arc;
 
     use meseta_crds::condition::Time;
-    use meseta_crds::task::Kill;
     use meseta_crds::{Task, TaskSpec, TaskState, TaskStatus};
 
     use super::*;
 
     fn task(kill: Option<Option<i64>>, deleting: bool, state: TaskState) -> Task {
-        let kill = kill.map(|grace_period_seconds| Kill { grace_period_seconds });
+        let kill = kill.map(|grace_period_seconds| Kill { grace_period_seconds, repeats: 0 });
         let mut task = Task::new("t", TaskSpec { kill, ..TaskSpec::default() });
         task.metadata.deletion_timestamp = deleting.then_some(Time(jiff::Timestamp::UNIX_EPOCH));
         task.status = Some(TaskStatus { state, ..TaskStatus::default() });

@@ -24,7 +24,7 @@ async fn what_waits_goes_out_after_subscribed_and_the_rest_as_it_comes() {
     agent.launch("b");
     events.expect(&["LAUNCH b"]).await;
     agent.launch("b");
-    assert_eq!(agent.executors.kill(UID, &uid_of("b"), None), Killed::Told);
+    assert_eq!(agent.executors.kill(UID, &uid_of("b"), None, 0), Killed::Told);
     events.expect(&["KILL b"]).await;
 }
 
@@ -42,7 +42,7 @@ async fn events_hold_the_same_in_both_encodings() {
         assert_eq!(task["executor"]["framework_id"], json!({"value": FRAMEWORK}));
         let nanoseconds = 3_000_000_000;
         let policy = v1::KillPolicy { grace_period: Some(v1::DurationInfo { nanoseconds }) };
-        agent.executors.kill(UID, &uid_of("a"), Some(policy));
+        agent.executors.kill(UID, &uid_of("a"), Some(policy), 0);
         assert_eq!(
             events.next().await.unwrap()["kill"],
             json!({
@@ -101,7 +101,7 @@ async fn after_shutdown_only_acknowledgements_follow_and_a_new_stream_is_refused
     assert!(waiting.is_empty());
     let late = agent.executors.launch(UID, launch("b", Progress::New));
     assert_eq!(late, Err(Refused::ShuttingDown));
-    agent.executors.kill(UID, &uid_of("a"), None);
+    agent.executors.kill(UID, &uid_of("a"), None, 0);
     events.expect(&["SHUTDOWN"]).await;
     let killed = update("a", "TASK_KILLED", 1);
     assert_eq!(post(agent.address, &killed).await.told(), "202");
@@ -113,7 +113,7 @@ async fn after_shutdown_only_acknowledgements_follow_and_a_new_stream_is_refused
 async fn an_executor_whose_tasks_were_all_killed_is_shut_down() {
     let (agent, mut standing) = Agent::with_executor().await;
     agent.launch("a");
-    let killed = agent.executors.kill(UID, &uid_of("a"), None);
+    let killed = agent.executors.kill(UID, &uid_of("a"), None, 0);
     assert_eq!(killed, Killed::BeforeHandover(vec![uid_of("a")]));
     Events::open(agent.address).await.expect(&["SHUTDOWN", "end"]).await;
     until(&mut standing, |standing| standing.unneeded).await;

@@ -62,15 +62,18 @@ pub fn shutdown(shutdown: &call::Shutdown, rows: &Rows) -> Order {
 }
 
 /// The wish to be written, if it is another than the one before. A command's end can only come
-/// sooner; a custom executor is told each policy once.
+/// sooner; a custom executor is told each time.
 fn wish(row: &TaskRow, asked: Option<i64>) -> Option<Kill> {
-    let Some(old) = &row.kill else { return Some(Kill { grace_period_seconds: asked }) };
+    let Some(old) = &row.kill else {
+        return Some(Kill { grace_period_seconds: asked, ..Kill::default() });
+    };
     if row.executor_name.is_some() {
-        return (asked != old.grace_period_seconds).then_some(Kill { grace_period_seconds: asked });
+        let repeats = old.repeats.saturating_add(1);
+        return Some(Kill { grace_period_seconds: asked, repeats });
     }
     let of = |seconds: Option<i64>| seconds.unwrap_or(row.grace_seconds);
     let sooner = of(asked) < of(old.grace_period_seconds);
-    sooner.then(|| Kill { grace_period_seconds: Some(of(asked)) })
+    sooner.then(|| Kill { grace_period_seconds: Some(of(asked)), ..*old })
 }
 
 #[cfg(test)]

@@ -97,7 +97,7 @@ impl TaskRow {
             deleted: meta.deletion_timestamp.is_some(),
             held_by_agent: held(AGENT_FINALIZER),
             held_by_scheduler: held(SCHEDULER_FINALIZER),
-            kill: task.spec.kill.clone(),
+            kill: task.spec.kill,
             grace_seconds: match &task.spec.executor {
                 Some(executor) => executor.shutdown_grace_period_seconds,
                 None => task.spec.termination_grace_period_seconds,

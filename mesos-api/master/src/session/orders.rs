@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kube::api::{Patch, PatchParams};
 use meseta_crds::TaskState;
+use meseta_crds::task::Kill;
 use meseta_mesos_wire::v1::scheduler::call;
 use meseta_mesos_wire::v1::{TaskId, TaskStatus};
 use meseta_runtime::WriteError;
@@ -96,7 +97,8 @@ impl Session {
                 .rows
                 .with_tasks(&record.uid, |rows| rows.get(&name).map(|row| row.uid.clone()));
             // What an earlier wish said is to be gone where this one does not say it.
-            let kill = json!({ "gracePeriodSeconds": kill.grace_period_seconds });
+            let Kill { grace_period_seconds, repeats } = kill;
+            let kill = json!({ "gracePeriodSeconds": grace_period_seconds, "repeats": repeats });
             let patch = json!({ "metadata": { "uid": uid }, "spec": { "kill": kill } });
             self.write_wish(&name, &patch).await;
         }

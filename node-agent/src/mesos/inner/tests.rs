@@ -12,8 +12,8 @@ fn outcome(why: &str) -> Outcome {
     }
 }
 
-fn wish(cause: StopCause, kill_grace_seconds: Option<i64>) -> Option<Wish> {
-    Some(Wish { cause, kill_grace_seconds })
+fn wish(cause: StopCause, kill: Option<Kill>) -> Option<Wish> {
+    Some(Wish { cause, kill })
 }
 
 /// State and reason of the record, and Mesos' state and reason.
@@ -33,9 +33,10 @@ fn a_task_is_launched_once_and_then_left_to_its_executor() {
 
 #[test]
 fn a_kill_goes_to_the_executor_once_it_may_know_the_task() {
-    let wish = wish(StopCause::Killed, Some(4));
+    let kill = Kill { grace_period_seconds: Some(4), repeats: 2 };
+    let wish = wish(StopCause::Killed, Some(kill));
     let seen = Seen { launched: true, wish, ..Seen::default() };
-    assert_eq!(next(&seen), Step::Kill(Some(4)));
+    assert_eq!(next(&seen), Step::Kill(kill));
     let seen = Seen { wish, ..Seen::default() };
     let expected = (
         TaskState::Killed,

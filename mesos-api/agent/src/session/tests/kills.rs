@@ -42,19 +42,22 @@ fn a_kill_during_the_hand_over_is_one_before_it() {
     session.recovered(number, &BTreeSet::new());
     assert_eq!(session.next(number), Step::Send(Out::Subscribed));
     assert_eq!(session.next(number), Step::HandOver(vec!["uid-a".to_owned()]));
-    assert_eq!(session.kill("uid-a", None), Killed::BeforeHandover(vec!["uid-a".to_owned()]));
+    assert_eq!(session.kill("uid-a", None, 0), Killed::BeforeHandover(vec!["uid-a".to_owned()]));
     assert_eq!(session.handed_over(number), None);
     assert_eq!(session.next(number), Step::Send(Out::Shutdown), "nothing is left for it to do");
 }
 
 #[test]
-fn a_kill_is_repeated_on_a_new_stream_until_the_task_is_over() {
+fn a_kill_is_told_when_it_is_asked_for_again_and_on_a_new_stream_until_the_task_is_over() {
     check(
         "launch a
          subscribe
          kill a
          kill a
          kill a 3
+         kill a 3
+         kill a 3 repeat 1
+         kill a 3 repeat 1
          disconnect
          subscribe a
          update a running u1
@@ -70,6 +73,10 @@ fn a_kill_is_repeated_on_a_new_stream_until_the_task_is_over() {
             kill a
             kill a 3
               KILL a grace=3
+            kill a 3
+            kill a 3 repeat 1
+              KILL a grace=3
+            kill a 3 repeat 1
             disconnect
             subscribe a
               end

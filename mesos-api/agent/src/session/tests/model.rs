@@ -159,7 +159,8 @@ impl World {
     fn kill(&mut self, id: &str) {
         let Some(record) = self.disk.get_mut(id) else { return };
         record.killed = true;
-        if let Killed::BeforeHandover(uids) = self.session().kill(&uid_of(id), Some(policy("3"))) {
+        if let Killed::BeforeHandover(uids) = self.session().kill(&uid_of(id), Some(policy("3")), 0)
+        {
             self.over(&uids);
         }
     }

@@ -82,8 +82,11 @@ impl Play {
                 self.refused(launched);
             }
             ["group", ref ids @ ..] => self.launch(ids, Progress::New, true),
-            ["kill", id] => self.kill(id, None),
-            ["kill", id, grace] => self.kill(id, Some(policy(grace))),
+            ["kill", id] => self.kill(id, None, 0),
+            ["kill", id, grace] => self.kill(id, Some(policy(grace)), 0),
+            ["kill", id, grace, "repeat", n] => {
+                self.kill(id, Some(policy(grace)), n.parse().unwrap());
+            }
             ["shutdown", at] => {
                 let uids = self.session.shutdown(Duration::from_secs(at.parse().unwrap()));
                 if !uids.is_empty() {
@@ -147,8 +150,8 @@ impl Play {
         }
     }
 
-    fn kill(&mut self, id: &str, policy: Option<v1::KillPolicy>) {
-        match self.session.kill(&uid_of(id), policy) {
+    fn kill(&mut self, id: &str, policy: Option<v1::KillPolicy>, repeats: i64) {
+        match self.session.kill(&uid_of(id), policy, repeats) {
             Killed::Told => {}
             Killed::BeforeHandover(uids) => {
                 self.line(format!("killed before handover: {}", uids.join(" ")));

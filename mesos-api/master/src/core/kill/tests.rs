@@ -38,7 +38,12 @@ fn ask(rows: &Rows, agent: Option<&str>, grace_nanos: Option<i64>) -> Order {
 }
 
 fn written(grace_period_seconds: Option<i64>) -> Order {
-    Order { writes: vec![("r".to_owned(), Kill { grace_period_seconds })], tell: None }
+    repeated(grace_period_seconds, 0)
+}
+
+fn repeated(grace_period_seconds: Option<i64>, repeats: i64) -> Order {
+    let kill = Kill { grace_period_seconds, repeats };
+    Order { writes: vec![("r".to_owned(), kill)], tell: None }
 }
 
 #[test]
@@ -90,7 +95,7 @@ fn a_policy_is_rounded_up_to_seconds() {
 }
 
 fn again(first: Option<i64>, second: Option<i64>, row: TaskRow) -> Order {
-    let kill = Some(Kill { grace_period_seconds: first });
+    let kill = Some(Kill { grace_period_seconds: first, ..row.kill.unwrap_or_default() });
     let nanos = second.map(|seconds| seconds * 1_000_000_000);
     ask(&rows(TaskRow { kill, grace_seconds: 3, ..row }), None, nanos)
 }
@@ -110,15 +115,16 @@ fn a_repeated_kill_can_only_shorten_the_period_of_a_command() {
 }
 
 #[test]
-fn a_custom_executor_is_told_each_policy() {
-    let again = |first, second| {
-        let executor_name = Some("x".to_owned());
-        again(first, second, TaskRow { executor_name, ..row(TaskState::Running) })
-    };
-    assert_eq!(again(Some(5), Some(9)), written(Some(9)));
-    assert_eq!(again(Some(5), None), written(None));
-    assert_eq!(again(Some(5), Some(5)), Order::default());
-    assert_eq!(again(None, None), Order::default());
+fn a_custom_executor_is_told_of_each_kill() {
+    let of_executor = || TaskRow { executor_name: Some("x".to_owned()), ..row(TaskState::Running) };
+    let second = |first, second| again(first, second, of_executor());
+    assert_eq!(second(Some(5), Some(9)), repeated(Some(9), 1));
+    assert_eq!(second(Some(5), None), repeated(None, 1));
+    assert_eq!(second(Some(5), Some(5)), repeated(Some(5), 1));
+    assert_eq!(second(None, None), repeated(None, 1));
+    let kill = Some(Kill { repeats: 1, ..Kill::default() });
+    let row = TaskRow { kill, ..of_executor() };
+    assert_eq!(again(None, None, row), repeated(None, 2));
 }
 
 #[test]
