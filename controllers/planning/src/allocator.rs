@@ -161,10 +161,15 @@ impl Allocator {
 
     fn set_facts(&mut self, name: &str, facts: Option<Facts>) {
         let now = facts.as_ref().map(|facts| facts.capacity.clone()).unwrap_or_default();
-        let attributes = facts.as_ref().map(|facts| facts.attributes.clone());
+        // Of another kind of agent nothing has been refused: with other attributes, or with or without
+        // gpus.
+        let kind = |facts: &Facts| {
+            let resources: Vec<ResourceId> = facts.capacity.iter().map(|(id, _)| id).collect();
+            (facts.attributes.clone(), resources)
+        };
+        let kind_now = facts.as_ref().map(kind);
         let (changed, dropped) = self.agents.set_facts(name, facts);
-        let former_attributes = dropped.as_ref().map(|facts| &facts.attributes);
-        if let Some(agent) = changed.filter(|_| former_attributes != attributes.as_ref()) {
+        if let Some(agent) = changed.filter(|_| dropped.as_ref().map(kind) != kind_now) {
             self.forget_refusals(agent);
         }
         let former = dropped.map(|facts| facts.capacity).unwrap_or_default();

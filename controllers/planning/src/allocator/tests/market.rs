@@ -4,7 +4,7 @@
 mod events;
 mod model;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meseta_crds::ResourceList;
 use proptest::prelude::*;
@@ -12,13 +12,19 @@ use proptest::sample::Index;
 
 use self::events::{Event, Use, event, task};
 use self::model::{Model, amount, is_beneath};
-use crate::allocator::{Allocator, Offer, OfferId, TaskKey, TaskRow};
+use crate::allocator::{AgentRow, Allocator, Offer, OfferId, TaskKey, TaskRow};
 
 #[derive(Default)]
 struct Pair {
     allocator: Allocator,
     model: Model,
     made: usize,
+}
+
+/// Attributes, and names of resources.
+fn kind(row: &AgentRow) -> (&BTreeMap<String, String>, BTreeSet<&String>) {
+    let names = row.capacity.keys().filter(|name| amount(&row.capacity, name) > 0);
+    (&row.attributes, names.collect())
 }
 
 impl Pair {
@@ -32,7 +38,7 @@ impl Pair {
             Event::Agent(row) => {
                 allocator.upsert_agent(row.clone());
                 let former = model.agents.insert(row.name.clone(), row.clone());
-                if former.is_some_and(|former| former.attributes != row.attributes) {
+                if former.is_some_and(|former| kind(&former) != kind(&row)) {
                     model.filters.retain(|filter| filter.agent != row.name);
                 }
             }

@@ -110,11 +110,19 @@ fn filters_on_an_agent_go_when_it_is_not_what_it_was() {
          decline 2 5000
          gone agent a
          agent a cpu=4 memory=4Gi zone:eu
+         allocate
+         decline 3 5000
+         agent a cpu=4 memory=4Gi gpu=1 zone:eu
+         allocate
+         decline 4 5000
+         agent a cpu=4 memory=4Gi zone:eu
          allocate",
         expect![[r#"
             #1:f@a(cpu=4 memory=4Gi)
             #2:f@a(cpu=4 memory=4Gi)
             #3:f@a(cpu=4 memory=4Gi)
+            #4:f@a(cpu=4 gpu=1 memory=4Gi)
+            #5:f@a(cpu=4 memory=4Gi)
         "#]],
     );
 }
