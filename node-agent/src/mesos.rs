@@ -59,6 +59,8 @@ pub(crate) struct Mesos {
     pub(crate) registry: Arc<Registry>,
     directory: Arc<Directory>,
     served: Option<Served>,
+    /// Where others reach this machine's containers.
+    pub(crate) ip: Option<IpAddr>,
     /// Whether executors may be spoken to.
     recovered: watch::Sender<bool>,
 }
@@ -110,7 +112,7 @@ impl Mesos {
         }
         let directory = Arc::clone(directory);
         let recovered = watch::Sender::new(false);
-        Ok((Self { registry, directory, served, recovered }, listener))
+        Ok((Self { registry, directory, served, ip, recovered }, listener))
     }
 
     /// The executor API, if the agent has one.

@@ -9,6 +9,7 @@
 
 mod mirror;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -142,8 +143,8 @@ impl View {
             })
     }
 
-    /// The patch of a record's status that makes it say this.
-    fn patch(&self, task: &Task, now: &Time) -> serde_json::Value {
+    /// The patch of a record's status that makes it say this. `ip` is where containers are reached.
+    fn patch(&self, task: &Task, ip: Option<IpAddr>, now: &Time) -> serde_json::Value {
         let containers: Vec<&ContainerStatus> = self.container.iter().collect();
         let mut patch = json!({
             "metadata": {"resourceVersion": task.metadata.resource_version},
@@ -158,7 +159,7 @@ impl View {
             },
         });
         let updates = self.updates.clone();
-        let by_agent = || updates::by_agent(task, self, now.0.as_millisecond());
+        let by_agent = || updates::by_agent(task, self, ip, now.0.as_millisecond());
         if let Some(updates) = updates.or_else(by_agent) {
             patch["status"]["mesos"] = json!({"updates": updates});
         }
@@ -259,7 +260,7 @@ pub(crate) async fn write_status(
     task: &Task,
     view: &View,
 ) -> Result<Task, WriteError> {
-    let patch = view.patch(task, &Time(jiff::Timestamp::now()));
+    let patch = view.patch(task, node.mesos.ip, &Time(jiff::Timestamp::now()));
     let (api, name) = api(node, task);
     let parameters = PatchParams::default();
     request(node, api.patch_status(&name, &parameters, &Patch::Merge(&patch))).await

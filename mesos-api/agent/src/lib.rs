@@ -58,6 +58,7 @@
 
 mod backend;
 mod call;
+pub mod container;
 mod endpoint;
 pub mod environment;
 mod event;

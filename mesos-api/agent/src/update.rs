@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use meseta_mesos_wire::v1;
-use v1::network_info::{IpAddress, Protocol};
 use v1::task_status::Source;
-use v1::{ContainerId, NetworkInfo, TaskState, TaskStatus};
+use v1::{ContainerId, TaskState, TaskStatus};
 
 use crate::backend::ExecutorFacts;
+use crate::container;
 
 /// Bytes of one update in protobuf. A record holds 32 of them, in JSON, and must stay below the 1.5
 /// MiB that etcd takes.
@@ -17,7 +17,7 @@ pub(crate) const MAX_UPDATE_BYTES: usize = 32 * 1024;
 pub(crate) struct Origin<'a> {
     pub(crate) agent: &'a v1::AgentInfo,
     pub(crate) executor: &'a ExecutorFacts,
-    /// Where the executor's tasks are reached; containers have the machine's network.
+    /// Where the executor's tasks are reached.
     pub(crate) ip: Option<IpAddr>,
     /// Seconds since 1970.
     pub(crate) now_seconds: f64,
@@ -34,18 +34,8 @@ pub(crate) fn complete(mut status: TaskStatus, origin: &Origin<'_>) -> Option<Ta
     status.timestamp.get_or_insert(origin.now_seconds);
     status.executor_id = Some(v1::ExecutorId { value: origin.executor.executor_id.clone() });
     status.source = Some(Source::Executor.into());
-    let container = status.container_status.get_or_insert_default();
-    container
-        .container_id
-        .get_or_insert_with(|| ContainerId { value: origin.executor.uid.clone(), parent: None });
-    if let (true, Some(ip)) = (container.network_infos.is_empty(), origin.ip) {
-        let protocol = if ip.is_ipv4() { Protocol::IPv4 } else { Protocol::IPv6 };
-        let address =
-            IpAddress { ip_address: Some(ip.to_string()), protocol: Some(protocol.into()) };
-        container
-            .network_infos
-            .push(NetworkInfo { ip_addresses: vec![address], ..NetworkInfo::default() });
-    }
+    let id = ContainerId { value: origin.executor.uid.clone(), parent: None };
+    container::complete(status.container_status.get_or_insert_default(), id, origin.ip);
     Some(status)
 }
 

@@ -106,6 +106,7 @@ pub(crate) fn tell(
         message: Some(message),
         at,
         memory_limit: None,
+        container: None,
     };
     let dropped = |why: &'static str, reason: Reason, message: String| {
         let state = if capabilities.partition_aware {

@@ -1,10 +1,14 @@
 //! Mesos' `TaskStatus` as this agent writes it, and its uuids. Pure.
 
+use std::net::IpAddr;
+
 use meseta_crds::task::{MesosTask, MesosUpdate};
+use meseta_mesos_agent::container;
 use meseta_mesos_wire::json;
 use meseta_mesos_wire::v1::task_status::{Reason, Source};
 use meseta_mesos_wire::v1::{
-    AgentId, ExecutorId, Resource, TaskId, TaskResourceLimitation, TaskState, TaskStatus, value,
+    AgentId, ContainerId, ContainerStatus, ExecutorId, Resource, TaskId, TaskResourceLimitation,
+    TaskState, TaskStatus, value,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -26,6 +30,8 @@ pub(crate) struct Said {
     pub(crate) at: i64,
     /// The memory that was not enough, in bytes, where that is what ended it.
     pub(crate) memory_limit: Option<i64>,
+    /// Its container, where it has, or had, one of its own.
+    pub(crate) container: Option<ContainerStatus>,
 }
 
 /// What a scheduler understands beyond the basics.
@@ -71,6 +77,7 @@ pub(crate) fn update(
         timestamp: Some(seconds(said.at)),
         uuid: Some(uuid.to_vec()),
         limitation: said.memory_limit.map(memory_limitation),
+        container_status: said.container.clone(),
         ..TaskStatus::default()
     };
     status.set_state(said.state);
@@ -81,14 +88,31 @@ pub(crate) fn update(
     MesosUpdate { uuid: text(&uuid), status: json::to_value(&status) }
 }
 
+/// The container of a task that has one of its own, reached at `ip`. Under a DEFAULT executor it is
+/// nested, as in Mesos, in that of the executor: all tasks of the executor name the same.
+pub(crate) fn container(
+    task_uid: &str,
+    agent: &str,
+    mesos: &MesosTask,
+    ip: Option<IpAddr>,
+) -> ContainerStatus {
+    let parent = mesos.executor_id.as_ref().map(|executor| {
+        let value = text(&derived(&["meseta executor", &mesos.framework_id, agent, executor]));
+        Box::new(ContainerId { value, parent: None })
+    });
+    let mut status = ContainerStatus::default();
+    container::complete(&mut status, ContainerId { value: task_uid.to_owned(), parent }, ip);
+    status
+}
+
 /// The uuid of a step of a task: always the same.
 pub(crate) fn uuid(task_uid: &str, step: &str) -> [u8; UUID_BYTES] {
-    let mut hash = Sha256::new();
-    hash.update(b"meseta status update\0");
-    hash.update(task_uid);
-    hash.update(b"\0");
-    hash.update(step);
-    let digest = hash.finalize();
+    derived(&["meseta status update", task_uid, step])
+}
+
+/// The uuid that these texts, none of which has a NUL, always give.
+fn derived(from: &[&str]) -> [u8; UUID_BYTES] {
+    let digest = Sha256::digest(from.join("\0"));
     let mut uuid = [0; UUID_BYTES];
     uuid.iter_mut().zip(digest).for_each(|(byte, of_digest)| *byte = of_digest);
     // RFC 9562: version 8, "custom", and the usual variant.

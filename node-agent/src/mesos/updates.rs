@@ -14,6 +14,8 @@
 //! **Invariants:** a step is appended once, in order, whatever was acknowledged or tried before;
 //! nothing follows the last step.
 
+use std::net::IpAddr;
+
 use meseta_crds::task::{ContainerStatus, MesosStatus, MesosUpdate, reason};
 use meseta_crds::{Task, TaskSpec, TaskState};
 use meseta_mesos_wire::v1::TaskState as MesosState;
@@ -50,9 +52,14 @@ impl Step {
 }
 
 /// What is to stand in `status.mesos.updates` of a command task once its record says `view`, and of a
-/// task that never reached its executor; `None` for any other task. `now` is in milliseconds since
-/// 1970.
-pub(crate) fn by_agent(task: &Task, view: &View, now: i64) -> Option<Vec<MesosUpdate>> {
+/// task that never reached its executor; `None` for any other task. `ip` is where containers are
+/// reached, `now` is in milliseconds since 1970.
+pub(crate) fn by_agent(
+    task: &Task,
+    view: &View,
+    ip: Option<IpAddr>,
+    now: i64,
+) -> Option<Vec<MesosUpdate>> {
     let mesos = task.spec.mesos.as_ref()?;
     if task.spec.executor.is_some() || mesos.task_id.is_none() {
         return None;
@@ -62,11 +69,15 @@ pub(crate) fn by_agent(task: &Task, view: &View, now: i64) -> Option<Vec<MesosUp
     let mut updates = unacknowledged(written);
     let uid = task.metadata.uid.as_deref().unwrap_or_default();
     let agent = task.spec.agent_name.as_deref().unwrap_or_default();
-    for (step, mut said) in steps(view, status::capabilities(mesos), now) {
+    let steps = steps(view, status::capabilities(mesos), now);
+    let begun = steps.first().is_some_and(|(step, _)| *step == Step::Starting);
+    let container = begun.then(|| status::container(uid, agent, mesos, ip));
+    for (step, mut said) in steps {
         if reached.is_none_or(|reached| step > reached) {
             if said.reason == Some(Reason::ContainerLimitationMemory) {
                 said.memory_limit = memory_limit(&task.spec);
             }
+            said.container.clone_from(&container);
             updates.push(status::update(uid, agent, mesos, step.name(), &said));
         }
     }
@@ -119,7 +130,15 @@ fn is_asked(reason: &str) -> bool {
 }
 
 fn said(state: MesosState, at: i64) -> Said {
-    Said { state, source: Source::Executor, reason: None, message: None, at, memory_limit: None }
+    Said {
+        state,
+        source: Source::Executor,
+        reason: None,
+        message: None,
+        at,
+        memory_limit: None,
+        container: None,
+    }
 }
 
 /// What is said of the end, if it is one that is to be told here. Where the record does not tell what
@@ -132,6 +151,7 @@ fn end(view: &View, ran: bool, capabilities: Option<Capabilities>) -> Option<Sai
         message: view.message.clone(),
         at: view.due,
         memory_limit: None,
+        container: None,
     };
     let executor = |state: MesosState| Said {
         message: view.container.as_ref().and_then(command_ended).or_else(|| view.message.clone()),

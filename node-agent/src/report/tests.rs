@@ -30,7 +30,7 @@ fn view(state: TaskState, reason: Option<&str>) -> View {
 
 /// Applies the patch as an API server does.
 fn written(task: &Task, view: &View) -> Task {
-    let patch = view.patch(task, &Time(Timestamp::UNIX_EPOCH));
+    let patch = view.patch(task, None, &Time(Timestamp::UNIX_EPOCH));
     assert_eq!(patch["metadata"]["resourceVersion"], "7");
     let mut object = serde_json::to_value(task).unwrap();
     merge(&mut object, &patch);

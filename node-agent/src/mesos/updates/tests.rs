@@ -1,5 +1,7 @@
 //! What stands in the record, and the view that is written next, in; the updates after that, out.
 
+use std::net::Ipv4Addr;
+
 use meseta_crds::condition::Time;
 use meseta_crds::task::{Container, MesosTask};
 use meseta_crds::{TaskSpec, TaskStatus};
@@ -9,6 +11,7 @@ use super::*;
 
 const NOW: i64 = 1_700_000_009_500;
 const STARTED: i64 = 1_700_000_001;
+const IP: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7)));
 
 /// A command task whose framework has these capabilities; `None`: the record does not tell.
 fn task(capabilities: Option<&[&str]>) -> Task {
@@ -72,7 +75,7 @@ fn states(updates: &[MesosUpdate]) -> Vec<&str> {
 
 #[track_caller]
 fn check(task: &Task, view: &View, expected: &[&str]) -> Vec<MesosUpdate> {
-    let updates = by_agent(task, view, NOW).unwrap();
+    let updates = by_agent(task, view, IP, NOW).unwrap();
     assert_eq!(lines(&updates), expected);
     updates
 }
@@ -108,7 +111,7 @@ fn a_command_is_told_of_as_mesos_executor_tells() {
 fn what_was_acknowledged_is_dropped_and_not_told_again() {
     let task = task(None);
     let running = view(TaskState::Running, None, true);
-    let told = by_agent(&task, &running, NOW).unwrap();
+    let told = by_agent(&task, &running, IP, NOW).unwrap();
     let acknowledged = |index: usize| Some(told[index].uuid.clone());
     let failed = ended(TaskState::Failed, reason::NON_ZERO_EXIT, Some(3), None);
     let failure = "FAILED EXECUTOR - Command exited with status 3 1700000009.0";
@@ -128,20 +131,20 @@ fn what_was_acknowledged_is_dropped_and_not_told_again() {
 #[test]
 fn the_same_step_has_the_same_uuid() {
     let running = view(TaskState::Running, None, true);
-    let first = by_agent(&task(None), &running, NOW).unwrap();
-    let second = by_agent(&task(Some(&[])), &running, NOW + 5000).unwrap();
+    let first = by_agent(&task(None), &running, IP, NOW).unwrap();
+    let second = by_agent(&task(Some(&[])), &running, IP, NOW + 5000).unwrap();
     assert_eq!(first[0].uuid, second[0].uuid);
     assert_ne!(first[0].uuid, first[1].uuid);
     assert_eq!(first[0].uuid.len(), 36);
     let mut other = task(None);
     other.metadata.uid = Some("uid-2".to_owned());
-    assert_ne!(by_agent(&other, &running, NOW).unwrap()[0].uuid, first[0].uuid);
+    assert_ne!(by_agent(&other, &running, IP, NOW).unwrap()[0].uuid, first[0].uuid);
 }
 
 #[test]
 fn every_end_has_its_source_and_reason() {
     let told_of = |capabilities: Option<&[&str]>, view: &View| {
-        let updates = by_agent(&task(capabilities), view, NOW).unwrap();
+        let updates = by_agent(&task(capabilities), view, IP, NOW).unwrap();
         lines(&updates).last().cloned().unwrap_or_default()
     };
     let failed = |why: &str| told_of(None, &view(TaskState::Failed, Some(why), false));
@@ -157,7 +160,7 @@ fn every_end_has_its_source_and_reason() {
     );
     let mut limited = task(None);
     limited.spec.limits = [("memory".to_owned(), meseta_crds::Quantity::new("24Mi"))].into();
-    let told = by_agent(&limited, &out_of_memory, NOW).unwrap();
+    let told = by_agent(&limited, &out_of_memory, IP, NOW).unwrap();
     let memory = json!({"name": "mem", "type": "SCALAR", "scalar": {"value": 24.0}});
     let said = &told.last().unwrap().status["limitation"]["resources"][0];
     for (name, value) in memory.as_object().unwrap() {
@@ -186,7 +189,7 @@ fn finer_states_are_for_those_who_understand_them() {
     let dropped = view(TaskState::Dropped, Some(reason::AGENT_OUT_OF_ROOM), false);
     let lost = view(TaskState::Lost, Some(reason::SHIM_LOST), false);
     let told = |capabilities: Option<&[&str]>, view: &View| {
-        let updates = by_agent(&task(capabilities), view, NOW).unwrap();
+        let updates = by_agent(&task(capabilities), view, IP, NOW).unwrap();
         states(&updates).join(" ")
     };
     assert_eq!(told(Some(&["PARTITION_AWARE"]), &dropped), "TASK_DROPPED");
@@ -202,16 +205,42 @@ fn finer_states_are_for_those_who_understand_them() {
 fn killing_is_told_to_those_who_asked_for_it_and_once() {
     let both = task(Some(&["TASK_KILLING_STATE"]));
     let killing = view(TaskState::Killing, Some(reason::KILLED_BY_SCHEDULER), true);
-    let told = by_agent(&both, &killing, NOW).unwrap();
+    let told = by_agent(&both, &killing, IP, NOW).unwrap();
     assert_eq!(states(&told), ["TASK_STARTING", "TASK_RUNNING", "TASK_KILLING"]);
-    assert_eq!(states(&by_agent(&task(None), &killing, NOW).unwrap()).len(), 2);
+    assert_eq!(states(&by_agent(&task(None), &killing, IP, NOW).unwrap()).len(), 2);
     let killed = ended(TaskState::Killed, reason::KILLED_BY_SCHEDULER, Some(143), Some(15));
     let all = ["TASK_STARTING", "TASK_RUNNING", "TASK_KILLING", "TASK_KILLED"];
-    assert_eq!(states(&by_agent(&with(both.clone(), told, None), &killed, NOW).unwrap()), all);
+    assert_eq!(states(&by_agent(&with(both.clone(), told, None), &killed, IP, NOW).unwrap()), all);
     // It was faster than the report on it.
-    assert_eq!(states(&by_agent(&both, &killed, NOW).unwrap()), all);
+    assert_eq!(states(&by_agent(&both, &killed, IP, NOW).unwrap()), all);
     let deadline = view(TaskState::Killing, Some(reason::DEADLINE_EXCEEDED), true);
-    assert_eq!(by_agent(&both, &deadline, NOW).unwrap().len(), 2);
+    assert_eq!(by_agent(&both, &deadline, IP, NOW).unwrap().len(), 2);
+}
+
+#[test]
+fn what_has_a_container_names_it_and_where_it_is_reached() {
+    let network = json!([{"ip_addresses": [{"protocol": "IPv4", "ip_address": "10.0.0.7"}]}]);
+    let failed = ended(TaskState::Failed, reason::OUT_OF_MEMORY, Some(137), Some(9));
+    for update in by_agent(&task(None), &failed, IP, NOW).unwrap() {
+        let container = json!({"container_id": {"value": "uid-1"}, "network_infos": network});
+        assert_eq!(update.status["container_status"], container);
+    }
+    // Under the default executor it is nested in a container that others of the executor name too.
+    let nested = |uid: &str, executor: &str| {
+        let mut task = task(None);
+        task.metadata.uid = Some(uid.to_owned());
+        task.spec.mesos.as_mut().unwrap().executor_id = Some(executor.to_owned());
+        let told = by_agent(&task, &view(TaskState::Running, None, true), IP, NOW).unwrap();
+        let id = &told[1].status["container_status"]["container_id"];
+        assert_eq!(id["value"], uid);
+        id["parent"]["value"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(nested("uid-1", "E"), nested("uid-2", "E"));
+    assert_ne!(nested("uid-1", "E"), nested("uid-1", "F"));
+    // What was never started has none.
+    let missing = view(TaskState::Failed, Some(reason::COMMAND_NOT_FOUND), false);
+    let told = by_agent(&task(None), &missing, IP, NOW).unwrap();
+    assert!(told[0].status.get("container_status").is_none());
 }
 
 #[test]
@@ -219,10 +248,10 @@ fn other_tasks_have_no_such_updates() {
     let running = view(TaskState::Running, None, true);
     let mut own = task(None);
     own.spec.mesos = None;
-    assert_eq!(by_agent(&own, &running, NOW), None);
+    assert_eq!(by_agent(&own, &running, IP, NOW), None);
     let mut executor = task(None);
     executor.spec.executor = Some(meseta_crds::task::Executor::default());
-    assert_eq!(by_agent(&executor, &running, NOW), None);
+    assert_eq!(by_agent(&executor, &running, IP, NOW), None);
 }
 
 #[test]
