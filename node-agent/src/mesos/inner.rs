@@ -64,8 +64,8 @@ pub(crate) enum Step {
 /// An end that the executor does not tell.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum End {
-    /// The executor's container has ended, as it says; the record wanted the task's end for this.
-    Executor(Outcome, Option<StopCause>),
+    /// The executor's container has ended, as it says, and the executor has not told the task's end.
+    Executor(Outcome),
     /// The executor never knew of it; the record wanted the task's end for this.
     Early(Early, Option<StopCause>),
     /// It was on its way when a connection or the agent died.
@@ -78,14 +78,16 @@ pub(crate) fn next(seen: &Seen) -> Step {
     if let Some(early) = &seen.early {
         return Step::End(Box::new(End::Early(early.clone(), cause)));
     }
+    if cause.is_some() && !seen.launched {
+        return Step::End(Box::new(End::Early(Early::Killed, cause)));
+    }
     if let Some(outcome) = &seen.executor_ended {
-        return Step::End(Box::new(End::Executor(outcome.clone(), cause)));
+        return Step::End(Box::new(End::Executor(outcome.clone())));
     }
     if seen.lost {
         return Step::End(Box::new(End::Lost));
     }
     match seen.wish {
-        Some(_) if !seen.launched => Step::End(Box::new(End::Early(Early::Killed, cause))),
         Some(wish) => Step::Kill(wish.kill.unwrap_or_default()),
         None if !seen.launched => Step::Launch,
         None => Step::Wait,
@@ -117,12 +119,8 @@ pub(crate) fn tell(
         (TaskState::Dropped, why, said(state, reason, message))
     };
     match end {
-        End::Executor(outcome, Some(cause)) => {
-            let message = format!("its executor `{executor}` ended: {}", outcome.message);
-            let said = said(MesosState::TaskKilled, Reason::ExecutorTerminated, message);
-            (TaskState::Killed, of_cause(*cause), said)
-        }
-        End::Executor(outcome, None) => {
+        // A task whose end was wanted has failed too: nobody has said that the kill was heeded.
+        End::Executor(outcome) => {
             let message = format!("its executor `{executor}` ended: {}", outcome.message);
             let (why, reason) = of_executor(&outcome.reason);
             (TaskState::Failed, why, said(MesosState::TaskFailed, reason, message))

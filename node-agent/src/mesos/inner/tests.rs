@@ -71,12 +71,20 @@ fn the_end_of_the_executor_ends_its_tasks() {
             "TASK_FAILED REASON_EXECUTOR_REGISTRATION_TIMEOUT".to_owned()
         )
     );
-    let wish = wish(StopCause::Deleted, None);
-    let wanted = Seen { wish, ..ended(reason::NON_ZERO_EXIT) };
+    // As in Mesos, a kill that the executor did not answer changes nothing about that.
+    let wish = wish(StopCause::Killed, None);
+    let killed = Seen { wish, ..ended(reason::NON_ZERO_EXIT) };
     assert_eq!(
-        told(next(&wanted), false),
-        (TaskState::Killed, "Deleted", "TASK_KILLED REASON_EXECUTOR_TERMINATED".to_owned())
+        told(next(&killed), false),
+        (
+            TaskState::Failed,
+            "ExecutorTerminated",
+            "TASK_FAILED REASON_EXECUTOR_TERMINATED".to_owned()
+        )
     );
+    // One that it never had was killed.
+    let never = Seen { launched: false, ..killed };
+    assert_eq!(told(next(&never), false).2, "TASK_KILLED REASON_TASK_KILLED_DURING_LAUNCH");
     let Step::End(end) = next(&ended(reason::NON_ZERO_EXIT)) else { panic!() };
     let (.., said) = tell(&end, "e", Capabilities::default(), 0);
     assert_eq!(said.message.unwrap(), "its executor `e` ended: exited with code 3");
