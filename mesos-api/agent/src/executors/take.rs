@@ -23,9 +23,9 @@ pub(crate) enum NotTaken {
     Store(#[source] io::Error),
 }
 
-/// Has an update stored and acknowledged. One of a task that the executor was not given, or that
-/// names another agent, is dropped without an acknowledgement, as in Mesos. Dropping the future does
-/// not undo it.
+/// Has an update stored and acknowledged. One that names another agent is dropped without an
+/// acknowledgement, as in Mesos. So is one of a task that the executor was not given, which Mesos
+/// passes on: here there is no record that could hold it. Dropping the future does not undo it.
 ///
 /// # Errors
 /// It is not stored.
