@@ -25,6 +25,7 @@ pub(crate) mod messages;
 pub(crate) mod owner;
 mod recovery;
 pub(crate) mod registry;
+mod room;
 pub(crate) mod status;
 pub(crate) mod updates;
 
@@ -50,6 +51,7 @@ use executor::Executor;
 use inner::Early;
 use journal::Journal;
 use registry::{ExecutorHold, Inner, InnerHold, Registry};
+use room::Room;
 
 /// Pause between two looks whether an older executor of the same ids is gone.
 const OCCUPIED_INTERVAL: Duration = Duration::from_millis(200);
@@ -166,7 +168,9 @@ impl Mesos {
     /// See [`HoldError`].
     pub(crate) fn hold_task(&self, accepted: &Accepted) -> Result<InnerHold, HoldError> {
         let mesos = accepted.spec.mesos.clone().unwrap_or_default();
-        let journal = Journal::open(&self.directory.task(&accepted.uid)).map_err(HoldError::Io)?;
+        let room = Room::beside(&accepted.spec);
+        let journal = Journal::open(&self.directory.task(&accepted.uid), room);
+        let journal = journal.map_err(HoldError::Io)?;
         let executor = accepted.executor_uid.clone().unwrap_or_default();
         let sent = mesos.task_info.as_ref();
         let sent = sent.ok_or_else(|| HoldError::Invalid("it has no `taskInfo`".to_owned()))?;

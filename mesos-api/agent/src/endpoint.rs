@@ -116,16 +116,21 @@ impl Endpoint {
             let events = Events::open(executors, slot, brought, encoding, shutdown);
             return Ok(answer::events(events, encoding));
         }
-        drop((body, room));
+        drop(body);
         if !slot.quietly(|session| session.takes_calls()) {
             return Err(Refusal::forbidden("Executor is not subscribed"));
         }
-        self.accept(&slot, checked).await
+        self.accept(&slot, checked, room).await
     }
 
-    async fn accept(&self, slot: &Arc<Slot>, checked: Checked) -> Result<Answer, Refusal> {
+    async fn accept(
+        &self,
+        slot: &Arc<Slot>,
+        checked: Checked,
+        room: BodyRoom,
+    ) -> Result<Answer, Refusal> {
         match checked {
-            Checked::Update(status) => take_update(&self.executors, slot, *status)
+            Checked::Update(status) => take_update(&self.executors, slot, *status, room)
                 .await
                 .map_err(|error| refuse_update(slot, &error))?,
             Checked::Message(data) => {
@@ -166,10 +171,7 @@ fn check(call: v1::executor::Call) -> Result<Checked, Refusal> {
 fn refuse_update(slot: &Slot, error: &NotTaken) -> Refusal {
     let (executor, cause) = (&slot.facts().uid, error as &dyn std::error::Error);
     tracing::warn!(executor, error = cause, "an update is not taken");
-    match error {
-        NotTaken::TooLarge(_) => Refusal::too_large(error.to_string()),
-        NotTaken::Busy | NotTaken::Store(_) => Refusal::unavailable(error.to_string()),
-    }
+    Refusal::unavailable(error.to_string())
 }
 
 fn parse(headers: &HeaderMap, body: &[u8]) -> Result<v1::executor::Call, Refusal> {

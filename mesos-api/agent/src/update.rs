@@ -9,10 +9,6 @@ use v1::{ContainerId, TaskState, TaskStatus};
 use crate::backend::ExecutorFacts;
 use crate::container;
 
-/// Bytes of one update in protobuf. A record holds 32 of them, in JSON, and must stay below the 1.5
-/// MiB that etcd takes.
-pub(crate) const MAX_UPDATE_BYTES: usize = 32 * 1024;
-
 /// What updates of one executor have in common.
 pub(crate) struct Origin<'a> {
     pub(crate) agent: &'a v1::AgentInfo,

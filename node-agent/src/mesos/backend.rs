@@ -43,8 +43,8 @@ impl Backend for Disk {
         Box::pin(async move {
             // One without an owner gets another in a moment: nothing is taken that is not kept.
             let task = self.registry.task(&task).ok_or_else(|| gone(&task))?;
-            let (update, said, message) = taken(&status)?;
             let stored = self.write(&task, move |journal| {
+                let (update, said, message) = taken(&journal.room().fit(status))?;
                 let state = said.or_else(|| journal.state()).unwrap_or(TaskState::Staging);
                 let reason = state.is_terminal().then(|| reason::REPORTED_BY_EXECUTOR.to_owned());
                 journal.append(Entry { update, state, reason, message, at: unix_millis() })

@@ -21,6 +21,7 @@ use meseta_crds::task::{MAX_MESOS_UPDATES, MesosStatus, MesosUpdate};
 use meseta_mesos_agent::{Progress, Stored};
 use serde::{Deserialize, Serialize};
 
+use super::room::Room;
 use crate::checkpoint::{self, TASK_FILE};
 use crate::directory::{TaskDirectory, make_private, names};
 
@@ -33,8 +34,6 @@ const MAX_WAITING: usize = 128;
 /// Updates that are remembered after they were acknowledged by the scheduler: executors repeat what
 /// they heard nothing of, which is much less.
 const REMEMBERED: usize = 64;
-/// Bytes of updates in a record: a record is rewritten with each of them, and stores have limits.
-const MAX_WINDOW_BYTES: usize = 256 * 1024;
 
 /// One update.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +60,8 @@ pub(crate) struct Journal {
     entries: Vec<Entry>,
     /// Of each entry, the number of its file.
     numbers: Vec<u64>,
+    /// What its record has room for.
+    room: Room,
     /// Entries that the record was last seen to be done with.
     done: usize,
     handed_over: bool,
@@ -88,7 +89,7 @@ impl Journal {
     ///
     /// # Errors
     /// The file system refused.
-    pub(crate) fn open(task: &TaskDirectory) -> io::Result<Self> {
+    pub(crate) fn open(task: &TaskDirectory, room: Room) -> io::Result<Self> {
         let directory = task.path().to_owned();
         let handed_over = directory.join(HANDED_OVER_FILE).try_exists()?;
         let updates = directory.join(UPDATES_DIR);
@@ -102,7 +103,12 @@ impl Journal {
                 numbers.push(number);
             }
         }
-        Ok(Self { directory, entries, numbers, done: 0, handed_over })
+        Ok(Self { directory, entries, numbers, room, done: 0, handed_over })
+    }
+
+    /// What the task's record has room for: what is appended must fit.
+    pub(crate) fn room(&self) -> Room {
+        self.room
     }
 
     /// Keeps an update, unless it is known or the task is over. Blocks for the disk.
@@ -188,7 +194,8 @@ impl Journal {
         let mut last = begin.checked_sub(1).and_then(|index| self.entries.get(index));
         for entry in self.entries.iter().skip(begin).take(MAX_MESOS_UPDATES) {
             bytes += entry.update.status.to_string().len();
-            if bytes > MAX_WINDOW_BYTES && !updates.is_empty() {
+            let is_last = entry.state.is_terminal();
+            if bytes > self.room.going_on && !is_last && !updates.is_empty() {
                 break;
             }
             updates.push(entry.update.clone());

@@ -1,7 +1,7 @@
 """An executor written against Mesos' v1 HTTP API with nothing but the standard library.
 
 What a task does is said by its data: "run" runs until it is killed, "finish" ends by itself, "burst N"
-sends N updates before that, "eat N" uses N MB. Every event is a line on stdout.
+sends N updates before that, "eat N" uses N MB, "result N" ends with N bytes of data. Every event is a line on stdout.
 """
 import base64, http.client, json, os, sys, threading, time, uuid
 
@@ -64,7 +64,9 @@ def run(info):
             update(task, "TASK_RUNNING", message="%d" % number)
     if does[0] != "run":
         active.pop(task)
-        update(task, "TASK_FINISHED", message="done")
+        size = int(does[1]) if does[0] == "result" else 0
+        data = base64.b64encode(bytes(size)).decode()
+        update(task, "TASK_FINISHED", message="done", data=data)
 
 
 def kill(task):

@@ -222,6 +222,26 @@ async fn a_task_with_much_to_say_waits_for_its_scheduler() {
     cluster.until_told("chatty").await;
 }
 
+#[tokio::test]
+async fn a_result_is_told_as_far_as_its_record_has_room() {
+    let cluster = Cluster::start().await;
+    let machine = Machine::start(&cluster).await;
+    start(&cluster, &machine).await;
+    for (name, bytes) in [("fits", 700_000), ("does-not", 1 << 20)] {
+        cluster.launch(&machine.name, name, inner("e", name, &format!("result {bytes}"))).await;
+        let task = cluster.until_told(name).await;
+        assert_eq!(states_of(&task), ["STARTING", "RUNNING", "FINISHED"]);
+        let status = &updates_of(&task)[2].status;
+        let message = status["message"].as_str().unwrap();
+        if name == "fits" {
+            assert_eq!((status["data"].as_str().unwrap().len(), message), (933_336, "done"));
+        } else {
+            assert!(status.get("data").is_none());
+            assert!(message.starts_with("done [data left out: "), "{message}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_update_is_lost_or_told_twice_when_the_agent_is_killed_meanwhile() {
     let cluster = Cluster::start().await;

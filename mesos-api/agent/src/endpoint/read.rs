@@ -7,7 +7,7 @@ use meseta_serve::{BodyError, BodyLimits};
 use super::answer::Refusal;
 
 /// A SUBSCRIBE brings all tasks of the executor. Room is held by bodies that are being read or
-/// parsed, and by those of SUBSCRIBEs that are not stored yet.
+/// parsed, and by those of SUBSCRIBEs and UPDATEs that are not stored yet.
 pub(crate) const LIMITS: BodyLimits = BodyLimits {
     max_bytes: 4 << 20,
     together_bytes: 64 << 20,

@@ -5,18 +5,16 @@ use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use meseta_mesos_wire::{Encoding, v1};
+use meseta_mesos_wire::v1;
 use meseta_serve::BodyRoom;
 
 use super::{Executors, Slot, Turn};
 use crate::session::Acknowledgement;
-use crate::update::{self, MAX_UPDATE_BYTES, Origin};
+use crate::update::{self, Origin};
 
 /// Why an update is not stored. The executor has to send it again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotTaken {
-    #[error("an update of {0} bytes is larger than {MAX_UPDATE_BYTES}")]
-    TooLarge(usize),
     #[error("too many updates of this executor wait")]
     Busy,
     #[error("the update cannot be stored")]
@@ -26,6 +24,7 @@ pub(crate) enum NotTaken {
 /// Has an update stored and acknowledged. One that names another agent is dropped without an
 /// acknowledgement, as in Mesos. So is one of a task that the executor was not given, which Mesos
 /// passes on: here there is no record that could hold it. Dropping the future does not undo it.
+/// `held` is the room of the update's call.
 ///
 /// # Errors
 /// It is not stored.
@@ -33,13 +32,13 @@ pub(crate) async fn take_update(
     executors: &Executors,
     slot: &Arc<Slot>,
     status: v1::TaskStatus,
+    held: BodyRoom,
 ) -> Result<(), NotTaken> {
-    check_size(&status)?;
     let room = Arc::clone(slot.room()).try_acquire_owned().map_err(|_| NotTaken::Busy)?;
     let (executors, slot) = (executors.clone(), Arc::clone(slot));
     // A caller that disconnects must not leave an update stored and never acknowledged.
     let taken = tokio::spawn(async move {
-        let _room = room;
+        let _held = (room, held);
         let _turn = slot.turn().await;
         store(&executors, &slot, status).await
     });
@@ -61,11 +60,7 @@ pub(crate) async fn take_brought(
         let _held = held;
         let (mut refused, mut last) = (0_usize, None);
         for status in updates {
-            let taken = match check_size(&status) {
-                Ok(()) => store(&executors, &slot, status).await.map_err(NotTaken::Store),
-                too_large => too_large,
-            };
-            if let Err(error) = taken {
+            if let Err(error) = store(&executors, &slot, status).await {
                 refused += 1;
                 last = Some(error);
             }
@@ -78,11 +73,6 @@ pub(crate) async fn take_brought(
     if let Err(error) = taken.await {
         tracing::error!(%error, "the updates brought along are not taken");
     }
-}
-
-fn check_size(status: &v1::TaskStatus) -> Result<(), NotTaken> {
-    let bytes = Encoding::Protobuf.encode(status).len();
-    if bytes > MAX_UPDATE_BYTES { Err(NotTaken::TooLarge(bytes)) } else { Ok(()) }
 }
 
 /// To be called in turn.
