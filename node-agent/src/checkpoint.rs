@@ -60,6 +60,17 @@ pub(crate) struct Accepted {
     pub(crate) last: Option<ContainerStatus>,
 }
 
+impl Accepted {
+    /// Time between the wish to end and SIGKILL, as it was accepted.
+    pub(crate) fn grace_millis(&self) -> i64 {
+        let seconds = match &self.spec.executor {
+            Some(executor) => executor.shutdown_grace_period_seconds,
+            None => self.spec.termination_grace_period_seconds,
+        };
+        seconds.max(0).saturating_mul(1000)
+    }
+}
+
 /// That a container has to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

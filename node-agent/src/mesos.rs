@@ -34,7 +34,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meseta_crds::task::{MesosTask, default_shutdown_grace_seconds, reason};
+use meseta_crds::task::{MesosTask, reason};
 use meseta_mesos_agent::{
     ExecutorFacts, Executors, Launch, Progress, REGISTRATION_TIMEOUT, environment,
 };
@@ -136,19 +136,20 @@ impl Mesos {
             directory: SANDBOX_MOUNT,
             sandbox: SANDBOX_MOUNT,
         };
-        match (&accepted.spec.executor, &self.served) {
-            (Some(_), Some(served)) => {
-                let framework = mesos.framework_info.as_ref();
-                let checkpoint = framework.and_then(|info| info.get("checkpoint")?.as_bool());
-                let service = environment::Service {
-                    endpoint: served.endpoint,
-                    checkpoint: checkpoint.unwrap_or(false),
-                    shutdown_grace: shutdown_grace(accepted),
-                };
-                environment::executor(&identity, &service)
-            }
-            (Some(_), None) => Vec::new(),
-            (None, _) => environment::command_task(&identity, &accepted.spec.role),
+        let framework = mesos.framework_info.as_ref();
+        let checkpoint = framework.and_then(|info| info.get("checkpoint")?.as_bool());
+        let service = environment::Service {
+            endpoint: self.served.as_ref().map(|served| served.endpoint),
+            checkpoint: checkpoint.unwrap_or(false),
+            shutdown_grace: Duration::from_millis(
+                u64::try_from(accepted.grace_millis()).unwrap_or(0),
+            ),
+        };
+        let role = &accepted.spec.role;
+        match (&accepted.spec.executor, &mesos.executor_id) {
+            (Some(_), _) => environment::executor(&identity, &service),
+            (None, Some(_)) => environment::group_task(&identity, role, self.ip),
+            (None, None) => environment::command_task(&identity, &service, role),
         }
     }
 
@@ -257,15 +258,6 @@ impl Mesos {
         }
         self.registry.notify_tasks_of(&executor.uid);
     }
-}
-
-/// Time between SHUTDOWN and the end of an executor's container.
-pub(crate) fn shutdown_grace(accepted: &Accepted) -> Duration {
-    let executor = accepted.spec.executor.as_ref();
-    let seconds = executor.map_or_else(default_shutdown_grace_seconds, |executor| {
-        executor.shutdown_grace_period_seconds
-    });
-    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
 }
 
 /// What the executor API has to know of an executor.

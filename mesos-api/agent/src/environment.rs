@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// How long an executor without an agent waits before it gives up, as it is told.
@@ -24,17 +24,17 @@ pub struct Identity<'a> {
     pub executor_id: &'a str,
     /// Mesos' id of the agent.
     pub agent_id: &'a str,
-    /// The sandbox as the machine sees it.
+    /// The sandbox as the machine sees it, where the process can use that.
     pub directory: &'a str,
     /// The sandbox as the process sees it.
     pub sandbox: &'a str,
 }
 
-/// What an executor has to know beyond that.
+/// What an executor has to know beyond that, and its command inherits.
 #[derive(Clone, Copy, Debug)]
 pub struct Service {
-    /// Where this machine serves the executor API: a loopback address.
-    pub endpoint: SocketAddr,
+    /// Where this machine serves the executor API, if it does: a loopback address.
+    pub endpoint: Option<SocketAddr>,
     /// `FrameworkInfo.checkpoint`.
     pub checkpoint: bool,
     /// Time between SHUTDOWN and the end of the container.
@@ -45,11 +45,45 @@ pub struct Service {
 /// nothing more than is here.)
 #[must_use]
 pub fn executor(identity: &Identity<'_>, service: &Service) -> Vec<(String, String)> {
+    owned(of_executor(identity, service))
+}
+
+/// The variables of a command task: those of its executor, which in Mesos is a program of the agent
+/// that passes them on, and its role.
+#[must_use]
+pub fn command_task(
+    identity: &Identity<'_>,
+    service: &Service,
+    allocation_role: &str,
+) -> Vec<(String, String)> {
+    let mut variables = of_executor(identity, service);
+    variables.push(("MESOS_ALLOCATION_ROLE", allocation_role.to_owned()));
+    owned(variables)
+}
+
+/// The variables of a task under the DEFAULT executor, of which it inherits nothing: who it is, and
+/// where it is reached. `ip` is the machine's, as others see it.
+#[must_use]
+pub fn group_task(
+    identity: &Identity<'_>,
+    allocation_role: &str,
+    ip: Option<IpAddr>,
+) -> Vec<(String, String)> {
     let mut variables = of_identity(identity);
-    let endpoint = service.endpoint.to_string();
+    variables.push(("MESOS_ALLOCATION_ROLE", allocation_role.to_owned()));
+    variables.extend(ip.map(|ip| ("MESOS_CONTAINER_IP", ip.to_string())));
+    owned(variables)
+}
+
+fn of_executor(identity: &Identity<'_>, service: &Service) -> Vec<(&'static str, String)> {
+    let mut variables = of_identity(identity);
+    if let Some(endpoint) = service.endpoint {
+        variables.extend([
+            ("MESOS_SLAVE_PID", format!("slave(1)@{endpoint}")),
+            ("MESOS_AGENT_ENDPOINT", endpoint.to_string()),
+        ]);
+    }
     variables.extend([
-        ("MESOS_SLAVE_PID", format!("slave(1)@{endpoint}")),
-        ("MESOS_AGENT_ENDPOINT", endpoint),
         ("MESOS_CHECKPOINT", flag(service.checkpoint)),
         ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", duration_text(service.shutdown_grace)),
         ("MESOS_HTTP_COMMAND_EXECUTOR", flag(false)),
@@ -61,16 +95,7 @@ pub fn executor(identity: &Identity<'_>, service: &Service) -> Vec<(String, Stri
             ("MESOS_SUBSCRIPTION_BACKOFF_MAX", duration_text(SUBSCRIPTION_BACKOFF_MAX)),
         ]);
     }
-    owned(variables)
-}
-
-/// The variables of a command task: who it is, and nothing of the executor API, which it has no part
-/// in.
-#[must_use]
-pub fn command_task(identity: &Identity<'_>, allocation_role: &str) -> Vec<(String, String)> {
-    let mut variables = of_identity(identity);
-    variables.push(("MESOS_ALLOCATION_ROLE", allocation_role.to_owned()));
-    owned(variables)
+    variables
 }
 
 /// A duration as Mesos prints it: a number and a unit, `5secs`, `1500ms`, `15mins`. In the unit of

@@ -174,7 +174,7 @@ impl Driver<'_> {
         let (cause, grace_millis) = if standing.overdue {
             (StopCause::NotSubscribed, 0)
         } else if standing.unneeded {
-            (StopCause::Unneeded, self.life.grace_millis())
+            (StopCause::Unneeded, self.life.accepted.grace_millis())
         } else {
             return None;
         };
@@ -223,7 +223,7 @@ impl Driver<'_> {
 /// What the record wants of a task that has not ended, and that is not under way already.
 fn wanted(record: &Record, life: &Life) -> Option<Event> {
     let wish = Wish::of(record)?;
-    let grace_millis = wish.grace_millis(life.grace_millis());
+    let grace_millis = wish.grace_millis(life.accepted.grace_millis());
     let heeded = life.heeds_stop(grace_millis, unix_millis());
     heeded.then_some(Event::StopWanted { cause: wish.cause, grace_millis })
 }

@@ -291,7 +291,7 @@ impl Life {
         match &self.state {
             State::Starting { .. } => self.stop(StopCause::StartTimeout, now),
             State::Running(_) => {
-                let grace = self.grace_millis();
+                let grace = self.accepted.grace_millis();
                 self.stop(StopCause::DeadlineExceeded, now.saturating_add(grace))
             }
             State::Waiting { .. } if deadline_passed => {
@@ -393,16 +393,6 @@ impl Life {
         let running = self.state.program().map(|program| program.started);
         let first = self.accepted.first_started_unix_millis.or(running)?;
         Some(first.saturating_add(seconds.saturating_mul(1000)))
-    }
-
-    /// Time between the wish to end and SIGKILL, as it was accepted.
-    pub(crate) fn grace_millis(&self) -> i64 {
-        let spec = &self.accepted.spec;
-        let seconds = match &spec.executor {
-            Some(executor) => executor.shutdown_grace_period_seconds,
-            None => spec.termination_grace_period_seconds,
-        };
-        seconds.max(0).saturating_mul(1000)
     }
 }
 

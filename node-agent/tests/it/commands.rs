@@ -18,7 +18,7 @@ const KILLS: u64 = 24;
 async fn a_command_is_told_of_from_its_start_to_its_end() {
     let cluster = Cluster::start().await;
     let machine = Machine::start(&cluster).await;
-    let text = "env | grep ^MESOS_ | sort; sleep 0.3; exit 3";
+    let text = "env | grep ^MESOS_ | sed s/:[0-9]*$/:PORT/ | sort; sleep 0.3; exit 3";
     let uid = uid_of(&cluster.launch(&machine.name, "fails", command(script(text), "fails")).await);
     let running = cluster.until_state("fails", TaskState::Running).await;
     assert_eq!(states_of(&running), ["STARTING", "RUNNING"], "in the write of the state");
@@ -28,11 +28,15 @@ async fn a_command_is_told_of_from_its_start_to_its_end() {
     let update = &updates_of(&task)[2];
     assert_eq!(update.status["task_id"], json!({"value": "Task fails"}));
     assert_eq!(update.status["agent_id"], json!({"value": machine.name}));
+    assert_eq!(update.status["container_status"]["container_id"], json!({"value": uid}));
     assert_eq!(updates_of(&task)[..2], updates_of(&running));
     let sandbox = "/run/meseta/sandbox";
     let expected = format!(
-        "MESOS_ALLOCATION_ROLE=default\nMESOS_DIRECTORY={sandbox}\nMESOS_EXECUTOR_ID=Task fails\n\
-         MESOS_FRAMEWORK_ID={FRAMEWORK}\nMESOS_SANDBOX={sandbox}\nMESOS_SLAVE_ID={}\n",
+        "MESOS_AGENT_ENDPOINT=127.0.0.1:PORT\nMESOS_ALLOCATION_ROLE=default\nMESOS_CHECKPOINT=0\n\
+         MESOS_DIRECTORY={sandbox}\nMESOS_EXECUTOR_ID=Task fails\n\
+         MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD=5secs\nMESOS_FRAMEWORK_ID={FRAMEWORK}\n\
+         MESOS_HTTP_COMMAND_EXECUTOR=0\nMESOS_SANDBOX={sandbox}\nMESOS_SLAVE_ID={}\n\
+         MESOS_SLAVE_PID=slave(1)@127.0.0.1:PORT\n",
         machine.name
     );
     assert_eq!(machine.output(&uid), expected);

@@ -12,13 +12,13 @@ fn text(variables: Vec<(String, String)>) -> String {
     variables.into_iter().map(|(name, value)| format!("{name}={value}\n")).collect()
 }
 
+fn service(checkpoint: bool) -> Service {
+    let endpoint = Some("127.0.0.1:5051".parse().unwrap());
+    Service { endpoint, checkpoint, shutdown_grace: Duration::from_secs(5) }
+}
+
 fn of_executor(checkpoint: bool) -> String {
-    let service = Service {
-        endpoint: "127.0.0.1:5051".parse().unwrap(),
-        checkpoint,
-        shutdown_grace: Duration::from_secs(5),
-    };
-    text(executor(&IDENTITY, &service))
+    text(executor(&IDENTITY, &service(checkpoint)))
 }
 
 #[test]
@@ -49,7 +49,19 @@ fn recovery_is_told_of_only_with_checkpoint() {
 }
 
 #[test]
-fn a_command_task_is_told_who_it_is_and_its_role() {
+fn a_command_task_has_what_its_executor_would_have_and_its_role() {
+    for checkpoint in [false, true] {
+        let of_task = text(command_task(&IDENTITY, &service(checkpoint), "eng"));
+        assert_eq!(of_task, of_executor(checkpoint) + "MESOS_ALLOCATION_ROLE=eng\n");
+    }
+    let unserved = Service { endpoint: None, ..service(true) };
+    let of_task = text(command_task(&IDENTITY, &unserved, "eng"));
+    assert!(of_task.contains("MESOS_CHECKPOINT=1\n"), "{of_task}");
+    assert!(!of_task.contains("SLAVE_PID") && !of_task.contains("ENDPOINT"), "{of_task}");
+}
+
+#[test]
+fn a_task_of_a_group_is_told_where_it_is_reached() {
     expect_test::expect![[r"
         MESOS_FRAMEWORK_ID=f-0001
         MESOS_EXECUTOR_ID=e
@@ -57,8 +69,9 @@ fn a_command_task_is_told_who_it_is_and_its_role() {
         MESOS_DIRECTORY=/var/lib/meseta/tasks/u/sandbox
         MESOS_SANDBOX=/mnt/mesos/sandbox
         MESOS_ALLOCATION_ROLE=eng
+        MESOS_CONTAINER_IP=10.0.0.7
     "]]
-    .assert_eq(&text(command_task(&IDENTITY, "eng")));
+    .assert_eq(&text(group_task(&IDENTITY, "eng", Some("10.0.0.7".parse().unwrap()))));
 }
 
 #[test]
