@@ -14,7 +14,7 @@ use rustix::system::uname;
 pub(crate) use disk::Disk;
 
 use crate::Config;
-use crate::node::Node;
+use crate::cgroup::Cgroups;
 
 /// Host ports that tasks may be given, as Mesos has them; below those the kernel gives away itself.
 const PORTS: PortRange = PortRange { begin: 31_000, end: 32_000 };
@@ -34,7 +34,7 @@ pub(crate) struct Fingerprint {
 
 impl Fingerprint {
     /// Looks at the machine. What cannot be found is left out, and what `config` says wins.
-    pub(crate) fn take(config: &Config, node: &Node) -> Self {
+    pub(crate) fn take(config: &Config, cgroups: &Cgroups, boot_id: &str) -> Self {
         let system = uname();
         let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
         let mut attributes = BTreeMap::from([
@@ -44,13 +44,13 @@ impl Fingerprint {
         ]);
         attributes.extend(config.attributes.clone());
         Self {
-            capacity: config.resources.clone().unwrap_or_else(|| capacity(node.directory.root())),
+            capacity: config.resources.clone().unwrap_or_else(|| capacity(&config.data_dir)),
             attributes,
             ports: vec![PORTS],
             machine: Machine {
-                boot_id: node.boot_id.clone(),
+                boot_id: boot_id.to_owned(),
                 kernel: text(system.release()),
-                cgroups: node.cgroups.mode().to_owned(),
+                cgroups: cgroups.mode().to_owned(),
                 agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             },
         }

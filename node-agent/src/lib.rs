@@ -170,8 +170,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     if !is_agent_name(&config.name) {
         return Err(Error::Name(config.name));
     }
-    let (node, for_executors) = prepare(client, &config).await?;
-    let fingerprint = Fingerprint::take(&config, &node);
+    let (node, fingerprint, for_executors) = prepare(client, &config).await?;
     let server = Listener::bind(config.listen, &config.tls, &node);
     let server = server.await.map_err(|err| Error::Listener(err.into()))?;
     let listening = server.address().map_err(|err| Error::Listener(err.into()))?;
@@ -244,7 +243,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
 async fn prepare(
     client: Client,
     config: &Config,
-) -> Result<(Arc<Node>, Option<TcpListener>), Error> {
+) -> Result<(Arc<Node>, Fingerprint, Option<TcpListener>), Error> {
     let path = config.data_dir.clone();
     let directory = blocking(move || Directory::open(&path)).await;
     let directory = Arc::new(directory.map_err(|err| Error::Directory(err.into()))?);
@@ -252,9 +251,12 @@ async fn prepare(
     let mut hidden = vec![directory.root().to_owned()];
     hidden.extend(agent::real_paths(&config.hidden));
     let cgroups = Cgroups::detect().map_err(Error::Machine)?;
+    let boot_id = process::boot_id().map_err(Error::Machine)?;
+    let fingerprint = Fingerprint::take(config, &cgroups, &boot_id);
     let ip = agent::ip(config.advertise.as_deref(), config.listen);
-    let mesos = Mesos::open(&config.name, config.mesos_listen, ip, &directory, &cgroups).await;
-    let (mesos, for_executors) = mesos.map_err(|source| match config.mesos_listen {
+    let listen = config.mesos_listen;
+    let mesos = Mesos::open(&config.name, listen, ip, &fingerprint, &directory, &cgroups).await;
+    let (mesos, for_executors) = mesos.map_err(|source| match listen {
         Some(address) => Error::ExecutorListener { address, source },
         None => Error::Directory(source.into()),
     })?;
@@ -266,7 +268,7 @@ async fn prepare(
         volumes: Volumes::new(Arc::clone(&directory)),
         shim: config.shim.clone(),
         hidden,
-        boot_id: process::boot_id().map_err(Error::Machine)?,
+        boot_id,
         cgroups,
         mesos,
         run_watch: RunWatch::new().map_err(Error::Machine)?,
@@ -277,7 +279,7 @@ async fn prepare(
         launches: Semaphore::new(LAUNCHES_AT_ONCE),
         directory,
     };
-    Ok((Arc::new(node), for_executors))
+    Ok((Arc::new(node), fingerprint, for_executors))
 }
 
 /// Whether `name` is a DNS name, and so a file name that leads nowhere else.

@@ -16,6 +16,7 @@
 //! executors wait for that.
 
 mod address;
+mod agent_info;
 pub(crate) mod backend;
 pub(crate) mod executor;
 mod groups;
@@ -45,7 +46,9 @@ use tokio::sync::watch;
 use crate::cgroup::Cgroups;
 use crate::checkpoint::{Accepted, Outcome};
 use crate::directory::Directory;
+use crate::fingerprint::Fingerprint;
 use crate::task::request::{self, SANDBOX_MOUNT};
+use agent_info::agent_info;
 use backend::Disk;
 use executor::Executor;
 use inner::Early;
@@ -84,7 +87,8 @@ pub(crate) enum HoldError {
 
 impl Mesos {
     /// Listens for executors at `listen`, if anywhere: at the port of before, where the kernel is to
-    /// choose one. `ip` is where others reach this machine's containers.
+    /// choose one. `ip` is where others reach this machine's containers, `fingerprint` what executors
+    /// are told of it.
     ///
     /// # Errors
     /// The address is in use, or the file system refused.
@@ -92,6 +96,7 @@ impl Mesos {
         agent: &str,
         listen: Option<SocketAddr>,
         ip: Option<IpAddr>,
+        fingerprint: &Fingerprint,
         directory: &Arc<Directory>,
         cgroups: &Cgroups,
     ) -> io::Result<(Self, Option<TcpListener>)> {
@@ -102,12 +107,7 @@ impl Mesos {
             let endpoint = address::reached_at(bound.local_addr()?);
             let backend =
                 Disk { registry: Arc::clone(&registry), directory: Arc::clone(directory) };
-            let info = v1::AgentInfo {
-                hostname: address::hostname()?,
-                id: Some(v1::AgentId { value: agent.to_owned() }),
-                port: Some(i32::from(endpoint.port())),
-                ..v1::AgentInfo::default()
-            };
+            let info = agent_info(agent, address::hostname()?, endpoint.port(), fingerprint);
             let executors = Executors::new(info, ip, Arc::new(backend));
             served = Some(Served { executors, endpoint, agent: agent.to_owned() });
             listener = Some(bound);

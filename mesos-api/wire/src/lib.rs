@@ -16,6 +16,7 @@
 //! - Both encodings hold the same: a message that goes through one and then the other is equal,
 //!   but for defaults, which JSON always sets.
 
+mod attribute;
 mod codec;
 mod encoding;
 mod error;

@@ -132,14 +132,16 @@ pub(crate) fn text(uuid: &[u8; UUID_BYTES]) -> String {
 fn memory_limitation(bytes: i64) -> TaskResourceLimitation {
     const MEGABYTE: f64 = (1 << 20) as f64;
     #[expect(clippy::cast_precision_loss, reason = "megabytes have few digits")]
-    let value = bytes as f64 / MEGABYTE;
-    let mut memory = Resource {
-        name: "mem".to_owned(),
-        scalar: Some(value::Scalar { value }),
-        ..Resource::default()
-    };
-    memory.set_type(value::Type::Scalar);
-    TaskResourceLimitation { resources: vec![memory] }
+    let megabytes = bytes as f64 / MEGABYTE;
+    TaskResourceLimitation { resources: vec![scalar("mem", megabytes)] }
+}
+
+/// So much of a resource.
+pub(crate) fn scalar(name: &str, value: f64) -> Resource {
+    let scalar = Some(value::Scalar { value });
+    let mut resource = Resource { name: name.to_owned(), scalar, ..Resource::default() };
+    resource.set_type(value::Type::Scalar);
+    resource
 }
 
 /// Milliseconds as Mesos' seconds.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use meseta_crds::{Agent, ResourceList};
 use meseta_mesos_wire::v1;
-use meseta_mesos_wire::v1::value::{Scalar, Text, Type};
 
 use super::framework::Capabilities;
 use super::resources::{self, Amounts};
@@ -68,19 +67,6 @@ impl AgentFacts {
     }
 }
 
-/// An attribute: a scalar where it reads as one, as Mesos does with attributes of agents.
-fn attribute(name: &str, value: &str) -> v1::Attribute {
-    let digits = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-');
-    let scalar = value.parse::<f64>().ok().filter(|n| n.is_finite() && value.chars().all(digits));
-    v1::Attribute {
-        name: name.to_owned(),
-        r#type: if scalar.is_some() { Type::Scalar } else { Type::Text }.into(),
-        text: scalar.is_none().then(|| Text { value: value.to_owned() }),
-        scalar: scalar.map(|value| Scalar { value }),
-        ..v1::Attribute::default()
-    }
-}
-
 /// An offer on its way to a scheduler.
 #[derive(Clone, Copy, Debug)]
 pub struct Offered<'a> {
@@ -102,7 +88,8 @@ pub fn offer(
     executors: Vec<String>,
 ) -> v1::Offer {
     let amounts = Amounts::of_list(offered.resources);
-    let attributes = agent.attributes.iter().map(|(name, value)| attribute(name, value));
+    let attributes =
+        agent.attributes.iter().map(|(name, value)| v1::Attribute::from_text(name, value));
     v1::Offer {
         id: v1::OfferId { value: offered.id.to_owned() },
         framework_id: v1::FrameworkId { value: framework_id.to_owned() },
