@@ -25,7 +25,7 @@ pub(crate) use mirror::{Mirror, Record};
 use crate::checkpoint::Outcome;
 use crate::mesos::updates;
 use crate::node::Node;
-use crate::task::life::{Life, State};
+use crate::task::life::{Life, Reached, State};
 use crate::task::outcome::{container, of_cause, time};
 
 /// How long a state that passes by itself may last before it is told.
@@ -54,6 +54,8 @@ pub(crate) struct View {
     pub(crate) due: i64,
     /// What its Mesos scheduler is to be told. Where it is absent, that follows from the rest.
     pub(crate) updates: Option<Vec<MesosUpdate>>,
+    /// When it was where, for what its scheduler is told.
+    pub(crate) reached: Reached,
 }
 
 impl View {
@@ -74,6 +76,7 @@ impl View {
                 container: accepted.last.clone(),
                 due: later,
                 updates: None,
+                reached: life.reached,
             },
             State::Starting { .. } => Self {
                 state: TaskState::Starting,
@@ -82,6 +85,7 @@ impl View {
                 container: accepted.last.clone(),
                 due: later,
                 updates: None,
+                reached: life.reached,
             },
             State::Running(program) => Self {
                 state: TaskState::Running,
@@ -90,6 +94,7 @@ impl View {
                 container: Some(running(program.pid, program.started)),
                 due: now,
                 updates: None,
+                reached: life.reached,
             },
             State::Waiting { until, last } => Self {
                 state: TaskState::Starting,
@@ -98,6 +103,7 @@ impl View {
                 container: accepted.last.clone(),
                 due: later,
                 updates: None,
+                reached: life.reached,
             },
             State::Stopping { stop, program, .. } => Self {
                 state: TaskState::Killing,
@@ -106,8 +112,9 @@ impl View {
                 container: program.map(|program| running(program.pid, program.started)),
                 due: later,
                 updates: None,
+                reached: life.reached,
             },
-            State::Ended(outcome) => Self::of_outcome(outcome),
+            State::Ended(outcome) => Self { reached: life.reached, ..Self::of_outcome(outcome) },
         }
     }
 
@@ -120,6 +127,7 @@ impl View {
             container: outcome.container.clone(),
             due: outcome.ended_unix_millis,
             updates: None,
+            reached: Reached::default(),
         }
     }
 

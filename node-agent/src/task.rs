@@ -138,7 +138,7 @@ pub(crate) async fn own(
     }
     let recovered = match begin {
         Begin::Refuse(accepted, outcome) => {
-            let life = Life { accepted, state: State::Ended(outcome) };
+            let life = Life::of(accepted, State::Ended(outcome));
             return Ok(conclude::conclude(&node, life, mirror).await);
         }
         Begin::Accept(accepted) => {
@@ -200,7 +200,7 @@ async fn own_inner(
         }
     };
     standing.ended();
-    let life = Life { accepted, state: State::Ended(outcome) };
+    let life = Life::of(accepted, State::Ended(outcome));
     Ok(conclude::conclude(node, life, mirror).await)
 }
 

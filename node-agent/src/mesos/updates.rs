@@ -107,18 +107,22 @@ fn reached(task: &Task, written: &MesosStatus) -> Option<Step> {
 fn steps(view: &View, capabilities: Option<Capabilities>, now: i64) -> Vec<(Step, Said)> {
     let started = view.container.as_ref().and_then(|container| container.started_at.as_ref());
     let ran = started.is_some();
+    // The record has whole seconds.
+    let running =
+        view.reached.running.or_else(|| started.map(|started| started.0.as_millisecond()));
+    let starting = view.reached.starting.into_iter().chain(running).min();
     let killing = capabilities.is_some_and(|capabilities| capabilities.killing);
     let asked = view.reason.as_deref().is_some_and(is_asked);
     let mut steps = Vec::new();
     if ran || view.state == TaskState::Starting {
-        let at = started.map_or(now, |time| time.0.as_millisecond());
-        steps.push((Step::Starting, said(MesosState::TaskStarting, at)));
+        steps.push((Step::Starting, said(MesosState::TaskStarting, starting.unwrap_or(now))));
         if ran {
-            steps.push((Step::Running, said(MesosState::TaskRunning, at)));
+            steps.push((Step::Running, said(MesosState::TaskRunning, running.unwrap_or(now))));
         }
     }
     if ran && killing && asked && matches!(view.state, TaskState::Killing | TaskState::Killed) {
-        steps.push((Step::Killing, said(MesosState::TaskKilling, now)));
+        let killing = view.reached.killing.unwrap_or_else(|| now.min(view.due));
+        steps.push((Step::Killing, said(MesosState::TaskKilling, killing)));
     }
     steps.extend(end(view, ran, capabilities).map(|said| (Step::Ended, said)));
     steps

@@ -25,6 +25,7 @@ fn view(state: TaskState, reason: Option<&str>) -> View {
         container: Some(ContainerStatus { name: "main".to_owned(), ..ContainerStatus::default() }),
         due: 0,
         updates: None,
+        reached: Reached::default(),
     }
 }
 

@@ -19,7 +19,7 @@ use meseta_shim_api::{CHECKPOINT_FILE, Command, EXIT_FILE, LOG_FILE, RUN_FILE};
 
 use super::life::Life;
 use super::{Left, run};
-use crate::checkpoint::{Accepted, Outcome};
+use crate::checkpoint::Accepted;
 use crate::directory::names;
 use crate::node::{Node, blocking, unix_millis};
 use crate::process;
@@ -51,7 +51,7 @@ pub(super) async fn conclude(node: &Arc<Node>, life: Life, mut mirror: Mirror) -
     loop {
         let next = match mirror.current() {
             Record::Present(task) if !report::is_terminal(&task) => {
-                let reporting = report_end(node, &mut mirror, outcome);
+                let reporting = report_end(node, &mut mirror, &life);
                 let reported = beside(&mut cleaning, &mut cleaned, reporting).await;
                 if reported { Next::Again } else { Next::Wait }
             }
@@ -151,9 +151,9 @@ async fn finish(cleaning: &mut (impl Future<Output = ()> + Unpin), cleaned: &mut
 }
 
 /// Tries once to write the end. Whether the record is different now.
-async fn report_end(node: &Node, mirror: &mut Mirror, outcome: &Outcome) -> bool {
+async fn report_end(node: &Node, mirror: &mut Mirror, life: &Life) -> bool {
     let Record::Present(task) = mirror.current() else { return true };
-    match report::write_status(node, &task, &View::of_outcome(outcome)).await {
+    match report::write_status(node, &task, &View::of(life, unix_millis())).await {
         Ok(task) => {
             mirror.wrote(task);
             true

@@ -17,11 +17,14 @@
 //! **Invariants:** `Launch` follows a `Stage` of the same run once, and a run number is used for one
 //! launch. `Ended` is final. What ends a container was written before ([`Effect::RememberStop`]).
 
+mod reached;
+
 use meseta_crds::task::{RestartPolicy, reason};
 use meseta_shim_api::{Exit, Outcome as Ending};
 
 use super::outcome::{self, Failure};
 use crate::checkpoint::{Accepted, Outcome, Stop, StopCause};
+pub(crate) use reached::Reached;
 
 /// How long a shim may take from its start to a running program. A start takes tens of
 /// milliseconds; a machine that needs a minute is not coming back by itself.
@@ -42,6 +45,8 @@ pub(crate) struct Life {
     pub(crate) accepted: Accepted,
     /// Where it is. Times are in milliseconds since 1970.
     pub(crate) state: State,
+    /// When it was where, as far as this process knows.
+    pub(crate) reached: Reached,
 }
 
 /// Where a task is on its agent.
@@ -160,7 +165,12 @@ pub(crate) struct Rejected {
 impl Life {
     /// A task that has just been accepted.
     pub(crate) fn begin(accepted: Accepted) -> Self {
-        Self { accepted, state: State::Staging }
+        Self::of(accepted, State::Staging)
+    }
+
+    /// A task that is where it is, and of which nothing is known before.
+    pub(crate) fn of(accepted: Accepted, state: State) -> Self {
+        Self { accepted, state, reached: Reached::default() }
     }
 
     /// What follows from `event` at the time `now`.
@@ -169,6 +179,9 @@ impl Life {
     /// It cannot happen here; nothing changes.
     pub(crate) fn next(mut self, event: Event, now: i64) -> Result<(Self, Vec<Effect>), Rejected> {
         let rejected = Rejected { state: self.state.name(), event: event.name() };
+        if self.outcome().is_none() {
+            self.reached.note(&event, now);
+        }
         let effects = match (&self.state, event) {
             // What is final stays, whatever is still wanted of it.
             (State::Ended(_), Event::StopWanted { .. } | Event::Tick) => Vec::new(),

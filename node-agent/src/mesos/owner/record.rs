@@ -10,6 +10,7 @@ use crate::mesos::journal::{Entry, Journal};
 use crate::node::unix_millis;
 use crate::report::{self, Mirror, Record, TRANSITION_MILLIS, View};
 use crate::task::conclude::ORPHAN_KEPT;
+use crate::task::life::Reached;
 use crate::task::run::chain;
 
 /// What a pass leads to.
@@ -100,6 +101,7 @@ impl Owner<'_> {
                 container: None,
                 due: self.begun + TRANSITION_MILLIS,
                 updates: Some(window.updates),
+                reached: Reached::default(),
             };
         };
         View {

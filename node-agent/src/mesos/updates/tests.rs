@@ -8,6 +8,7 @@ use meseta_crds::{TaskSpec, TaskStatus};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::task::life::Reached;
 
 const NOW: i64 = 1_700_000_009_500;
 const STARTED: i64 = 1_700_000_001;
@@ -48,6 +49,7 @@ fn view(state: TaskState, reason: Option<&str>, ran: bool) -> View {
         container: Some(ContainerStatus { started_at, ..ContainerStatus::default() }),
         due: NOW - 500,
         updates: None,
+        reached: Reached::default(),
     }
 }
 
@@ -105,6 +107,28 @@ fn a_command_is_told_of_as_mesos_executor_tells() {
             "FINISHED EXECUTOR - Command exited with status 0 1700000009.0",
         ],
     );
+}
+
+#[test]
+fn each_state_is_told_with_the_time_at_which_it_was_reached() {
+    let at = |millis: i64| Some(STARTED * 1000 + millis);
+    let mut killed = ended(TaskState::Killed, reason::KILLED_BY_SCHEDULER, None, Some(15));
+    killed.reached = Reached { starting: at(5), running: at(25), killing: at(7002) };
+    let task = task(Some(&["TASK_KILLING_STATE"]));
+    check(
+        &task,
+        &killed,
+        &[
+            "STARTING EXECUTOR - - 1700000001.005",
+            "RUNNING EXECUTOR - - 1700000001.025",
+            "KILLING EXECUTOR - - 1700000008.002",
+            "KILLED EXECUTOR - Command terminated with signal Terminated 1700000009.0",
+        ],
+    );
+    // After a death of the agent the shim's word is what there is.
+    killed.reached = Reached { running: at(25), ..Reached::default() };
+    let told = lines(&by_agent(&task, &killed, IP, NOW).unwrap());
+    assert_eq!(told[0], "STARTING EXECUTOR - - 1700000001.025");
 }
 
 #[test]

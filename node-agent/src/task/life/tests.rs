@@ -82,6 +82,21 @@ fn ends(life: &Life, state: TaskState, reason: &str) {
 }
 
 #[test]
+fn it_is_known_when_a_task_was_where_for_the_first_time() {
+    let reached = |starting, running, killing| Reached { starting, running, killing };
+    let begun = life(RestartPolicy::Always, None);
+    let events = [(3, Event::Staged), (9, started(7)), (20, code(0, 7, 15))];
+    let (again, _) = after(begun.clone(), &events);
+    assert_eq!(again.reached, reached(Some(3), Some(7), None));
+    let again = after(again, &[(5_000, Event::Tick), (5_001, Event::Staged)]).0;
+    let stopped = after(again, &[(5_009, started(5_008)), (6_000, stop(StopCause::Killed))]).0;
+    assert_eq!(stopped.reached, reached(Some(3), Some(7), Some(6_000)));
+    // It was over before anybody looked.
+    let over = after(begun, &[(3, Event::Staged), (20, code(0, 7, 15))]).0;
+    assert_eq!(over.reached, reached(Some(3), Some(7), None));
+}
+
+#[test]
 fn a_task_runs_and_finishes() {
     let begun = life(RestartPolicy::Never, None);
     let (running, effects) = after(begun, &[(0, Event::Staged)]);
