@@ -18,7 +18,7 @@ use crate::status::Failure;
 
 /// For the mark of a deletion, and who wants to see the end.
 const END_BYTES: usize = 4 * 1024;
-/// For the status: 256 KiB of a task's updates, and what else there is.
+/// For the status: a task's updates, which are cut to what there is room for, and the rest.
 const STATUS_BYTES: usize = 288 * 1024;
 /// For what is added to a new record: where it runs, finalizers, a wish that it ends.
 const GROWTH_BYTES: usize = 28 * 1024;

@@ -3,7 +3,6 @@
 use meseta_e2e::{Client, Event, Layout, Options, Scheduler, StoreKind, command_task};
 use serde_json::{Value, json};
 
-use super::DEADLINE;
 use crate::yaml;
 
 on_both_stores!(

@@ -38,8 +38,8 @@ pub const RESEND_FIRST_MS: i64 = 10_000;
 pub const RESEND_MAX_MS: i64 = 600_000;
 /// Acknowledged updates that may be known to this process only.
 pub const MAX_UNSTORED: usize = 8;
-/// Their bytes. A record holds 256 KiB of updates, and one has up to 192 KiB, with every character
-/// escaped: beside what is not stored there is room for the next.
+/// Their bytes: what is large is not rewritten with each update that follows. The agent gives
+/// [`MAX_UNSTORED`] updates room whatever they say.
 pub const MAX_UNSTORED_BYTES: usize = 32 * 1024;
 /// How long a stream must hold after a status without uuid was sent on it, before that is taken for
 /// delivered: longer than it takes to notice that a stream broke.
@@ -280,7 +280,7 @@ impl Delivery {
     }
 }
 
-/// Whether updates would keep others from having room in the record.
+/// Whether updates take so much of the record that the agent should leave them out.
 fn are_many(unstored: &[MesosUpdate]) -> bool {
     let bytes = || unstored.iter().map(|update| update.status.to_string().len()).sum::<usize>();
     unstored.len() >= MAX_UNSTORED || bytes() >= MAX_UNSTORED_BYTES
