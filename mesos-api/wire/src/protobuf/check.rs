@@ -13,6 +13,9 @@ use crate::message::{Content, Field, Label, Shape};
 
 /// How deep messages may lie within each other; prost has the same limit.
 const MAX_DEPTH: usize = 100;
+/// What a piece takes while it waits: its place in a vector that doubles as it grows, and in the
+/// buffer of the sort.
+const PIECE_BYTES: usize = 3 * size_of::<(usize, &[u8])>();
 
 /// Checks `bytes` as a message of `shape`, and says whether there are enums to drop.
 pub(super) fn check(bytes: &[u8], shape: &Shape) -> Result<bool, DecodeError> {
@@ -90,6 +93,10 @@ impl<'a> Check<'a> {
             (Content::Enum(_), WireType::LengthDelimited) => self.unknown = true,
             (Content::Message(inner), WireType::LengthDelimited) => {
                 let top = self.pieces.len();
+                if field.label != Label::Repeated && *seen > 1 {
+                    // The first ones are bounded by the fields and the depth.
+                    self.budget.spend(PIECE_BYTES)?;
+                }
                 self.pieces.push((index, payload(value)?));
                 if field.label == Label::Repeated {
                     let at = at.field(field.name);

@@ -150,6 +150,10 @@ fn few_bytes_that_need_much_memory_are_an_error() {
     check::<Request>(&disks, "needs more than 67108864 bytes in memory");
     let strings = field(3, b"").repeat(3_000_000);
     check::<NetworkInfo>(&strings, "needs more than 67108864 bytes in memory");
+    // So do the pieces of one message, here 3 `ranges`, while they are checked.
+    let pieces = |count| [&b"\x08\x01"[..], &field(3, b"").repeat(count)].concat();
+    check::<Value>(&pieces(500_000), r#"{"type":"RANGES","ranges":{}}"#);
+    check::<Value>(&pieces(1_000_000), "needs more than 67108864 bytes in memory");
 }
 
 #[test]
