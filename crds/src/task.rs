@@ -189,7 +189,8 @@ pub struct MesosTask {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub executor_info: Option<serde_json::Value>,
-    /// The `FrameworkInfo`, with its id, as it was when this was launched.
+    /// The `FrameworkInfo` as it was when this was launched: with its id for an executor, else only
+    /// the capabilities in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub framework_info: Option<serde_json::Value>,

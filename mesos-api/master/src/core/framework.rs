@@ -16,6 +16,9 @@ use super::{ids, roles};
 
 /// The most roles of one framework; what a record holds.
 pub const MAX_ROLES: usize = 256;
+/// The largest `FrameworkInfo`, as JSON in bytes: each record of an executor holds it again, and one
+/// ACCEPT launches thousands. What schedulers say of themselves takes some hundred.
+pub const MAX_INFO_BYTES: usize = 64 * 1024;
 /// The longest failover timeout, in seconds, that is so many nanoseconds in 64 bits.
 const MAX_FAILOVER_SECONDS: f64 = 9.2e9;
 
@@ -140,6 +143,12 @@ fn accept(
     suppressed: &[String],
     constraints: Option<&OfferConstraints>,
 ) -> Result<Accepted, String> {
+    let bytes = json::encode(&info).len();
+    if bytes > MAX_INFO_BYTES {
+        return Err(format!(
+            "'FrameworkInfo' has {bytes} bytes as JSON; {MAX_INFO_BYTES} are the most"
+        ));
+    }
     let capabilities = Capabilities::of(&info);
     check_roles(&info, capabilities)?;
     ids::check(info.id.as_ref().map_or("", |id| &id.value))?;

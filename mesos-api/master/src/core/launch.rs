@@ -7,9 +7,10 @@
 //! | custom executor | one container with its command, `spec.executor` |
 //! | task of a custom executor | no container, `spec.executorName` |
 //!
-//! What was sent is kept in `spec.mesos`. The container has the environment that was sent; the
-//! agent adds Mesos' own variables, most of which only it knows. `FrameworkInfo.user` is not
-//! followed, as by a Mesos agent that does not switch users.
+//! What was sent is kept in `spec.mesos`; of the framework a task has only the capabilities. The
+//! container has the environment that was sent; the agent adds Mesos' own variables, most of which
+//! only it knows. `FrameworkInfo.user` is not followed, as by a Mesos agent that does not switch
+//! users.
 //!
 //! **Invariant:** a record is placed from birth and holds both finalizers; its name depends on the
 //! framework, the id and the incarnation only.
@@ -158,9 +159,18 @@ fn mesos_task(launcher: Launcher<'_>, task: &v1::TaskInfo) -> MesosTask {
         task_id: Some(task.task_id.value.clone()),
         executor_id: task.executor.as_ref().map(|executor| executor.executor_id.value.clone()),
         task_info: Some(json::to_value(task)),
-        framework_info: Some(json::to_value(launcher.info)),
+        framework_info: Some(json::to_value(&understood(launcher.info))),
         ..MesosTask::default()
     }
+}
+
+/// What the updates of a task depend on: the capabilities, each once. An executor is told all of its
+/// framework, but the records of tasks are many.
+fn understood(info: &v1::FrameworkInfo) -> v1::FrameworkInfo {
+    let mut capabilities = info.capabilities.clone();
+    capabilities.sort_by_key(|capability| capability.r#type);
+    capabilities.dedup();
+    v1::FrameworkInfo { capabilities, ..v1::FrameworkInfo::default() }
 }
 
 /// Seconds that a task has to end once it is asked to.

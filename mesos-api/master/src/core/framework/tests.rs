@@ -60,6 +60,18 @@ fn a_bad_role_is_named() {
 }
 
 #[test]
+fn an_info_that_is_too_large_to_be_in_many_records_is_refused() {
+    let named = |length| FrameworkInfo { name: "n".repeat(length), ..info() };
+    let rest = json::encode(&subscribed(named(0)).unwrap().info).len();
+    assert!(subscribed(named(MAX_INFO_BYTES - rest)).is_ok());
+    let larger = named(MAX_INFO_BYTES - rest + 1);
+    refused(larger.clone(), "'FrameworkInfo' has 65537 bytes as JSON; 65536 are the most");
+    let old = subscribed(info()).unwrap().info;
+    let fault = update(larger, &[], None, "f", None, &old).unwrap_err();
+    assert!(fault.contains("65536 are the most"), "{fault}");
+}
+
+#[test]
 fn an_id_that_a_client_chose_follows_the_rules_of_ids() {
     assert!(subscribe(info(), &[], None, "chosen by me", None, None).is_ok());
     assert!(subscribe(info(), &[], None, "a/b", None, None).is_err());

@@ -90,7 +90,21 @@ fn what_was_sent_is_kept() {
     assert_eq!(mesos.task_id.as_deref(), Some("T.1"));
     assert_eq!(mesos.framework_id, "f-0000");
     assert_eq!(mesos.task_info.as_ref().unwrap()["data"], "Bw==");
-    assert_eq!(mesos.framework_info.as_ref().unwrap()["name"], "app");
+}
+
+#[test]
+fn a_task_has_the_capabilities_of_its_framework_and_an_executor_all_of_it() {
+    use v1::framework_info::{Capability, capability::Type};
+    let capabilities = [Type::TaskKillingState, Type::PartitionAware, Type::TaskKillingState]
+        .map(|kind| Capability { r#type: Some(kind.into()) });
+    let info = v1::FrameworkInfo { capabilities: capabilities.into(), ..info() };
+    let kept = |record: Task| record.spec.mesos.unwrap().framework_info.unwrap();
+    let task = command_task(launcher(&info), PLACE, &task(shell("true")), &asked(), 0).unwrap();
+    let listed = serde_json::json!([{"type": "TASK_KILLING_STATE"}, {"type": "PARTITION_AWARE"}]);
+    let task = kept(task);
+    assert_eq!((&task["capabilities"], &task["name"]), (&listed, &"".into()));
+    let executor = executor(launcher(&info), PLACE, &executor_info(), &asked(), 0).unwrap();
+    assert_eq!(kept(executor), json::to_value(&info));
 }
 
 #[test]
