@@ -9,6 +9,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod body;
+pub(crate) mod decoding;
 pub(crate) mod negotiate;
 mod route;
 mod scheduler;

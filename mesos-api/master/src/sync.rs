@@ -26,7 +26,7 @@ use self::rows::{Changed, Rows};
 use crate::address::Advertised;
 use crate::core::ids;
 use crate::core::lifecycle::{Completed, Start};
-use crate::server::body::Decoding;
+use crate::server::decoding::Decoding;
 use crate::session::Session;
 
 /// Frameworks with a session, connected or not. Five times what is built for.

@@ -1,6 +1,5 @@
-//! Reading the body of a request, within bounds, and room for what is made of it.
+//! Reading the body of a request, within bounds.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +7,6 @@ use http::StatusCode;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use meseta_serve::{Bodies, BodyError, BodyLimits, BodyRoom};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::Refusal;
 
@@ -21,17 +19,6 @@ pub(crate) const LIMITS: BodyLimits = BodyLimits {
     free_bytes: 0,
     timeout: Duration::from_secs(30),
 };
-/// Bodies up to so many bytes are decoded without asking for room.
-const SMALL_BYTES: usize = 64 * 1024;
-/// A message takes so many times its bytes at most, up to the limit of the wire.
-const GROWTH: usize = 64;
-/// Bytes of one decoded message at most, by the limits of the wire.
-const MAX_DECODED_BYTES: usize = 64 * 1024 * 1024;
-/// Bytes of all large messages that are decoded at a time.
-const MAX_DECODED_MEMORY_BYTES: usize = 512 * 1024 * 1024;
-/// Bytes for each permit of that memory.
-const UNIT_BYTES: usize = 1024;
-
 /// The whole body, and the room it takes. One that says that it is too large is not read at all.
 ///
 /// # Errors
@@ -56,28 +43,5 @@ impl From<BodyError> for Refusal {
             BodyError::NoRoom => Self::unavailable("Too many calls are being carried out"),
             BodyError::Broken => Self::bad_request("The body broke off"),
         }
-    }
-}
-
-/// The room that decoded messages share; those that find none wait.
-#[derive(Clone)]
-pub(crate) struct Decoding(Arc<Semaphore>);
-
-impl Default for Decoding {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_DECODED_MEMORY_BYTES / UNIT_BYTES)))
-    }
-}
-
-impl Decoding {
-    /// Waits for room for what a body of so many bytes may become; held while that lives.
-    pub(crate) async fn room(&self, body_bytes: usize) -> Option<OwnedSemaphorePermit> {
-        if body_bytes <= SMALL_BYTES {
-            return None;
-        }
-        let bytes = body_bytes.saturating_mul(GROWTH).min(MAX_DECODED_BYTES) + body_bytes;
-        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
-        // It is never closed.
-        Arc::clone(&self.0).acquire_many_owned(units).await.ok()
     }
 }

@@ -36,11 +36,17 @@ impl Server {
         let encoding = content_type(request.headers())?;
         let (parts, incoming) = request.into_parts();
         let (bytes, room) = body::read(&self.bodies, incoming).await?;
-        let decoded = self.gateway.decoding.room(bytes.len()).await;
-        let call: Call = encoding.decode(&bytes).map_err(|error| {
+        let head = {
+            let principal = principal.clone();
+            move |call: Call| (check(&call, principal.as_deref()), call.framework_id)
+        };
+        // It is decoded again when its turn comes; until then it waits as it came.
+        let decoded = self.gateway.decoding.decode(encoding, bytes.clone(), head).await;
+        let ((checked, framework_id), _) = decoded.map_err(|error| {
             Refusal::bad_request(format!("Failed to parse body into Call: {error}"))
         })?;
-        let kind = match check(&call, principal.as_deref()) {
+        let framework_id = framework_id.map(|id| id.value).unwrap_or_default();
+        let kind = match checked {
             Ok(kind) => kind,
             // Refused like any other where it comes from nobody, and only then for what it is.
             Err(Fault::Unknown) => call::Type::Unknown,
@@ -56,24 +62,20 @@ impl Server {
                 ));
             }
             let hangup = parts.extensions.get::<Hangup>().cloned().unwrap_or_default();
-            let id = call.framework_id.map(|id| id.value).filter(|id| !id.is_empty());
-            drop(decoded);
+            let id = Some(framework_id).filter(|id| !id.is_empty());
             let came = Came { bytes, encoding: came_in, room, principal };
             return self.subscribe(&office, id, came, encoding, hangup).await;
         }
         if kind == call::Type::ReconcileOperations {
             accepted(&parts.headers)?;
         }
-        let framework_id = call.framework_id.as_ref().map_or("", |id| &id.value);
         let session = office
-            .session(framework_id)
+            .session(&framework_id)
             .ok_or_else(|| Refusal::bad_request("Framework cannot be found"))?;
         session.check(principal.as_deref(), stream_id)?;
         if kind == call::Type::Unknown {
             return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, "Received 'UNKNOWN' call"));
         }
-        // From here on it waits as it came.
-        drop((call, decoded));
         let waiting = session.waiting(bytes, encoding, room)?;
         if kind == call::Type::UpdateFramework {
             return update(&session, principal, waiting).await;

@@ -48,9 +48,11 @@ impl Session {
                     continue;
                 }
             };
-            let _decoded = self.office.gateway.decoding.room(waiting.bytes.len()).await;
+            let decoding = &self.office.gateway.decoding;
+            let bytes = waiting.bytes.clone();
+            let decoded = decoding.decode(waiting.encoding, bytes, |call| call).await;
             // The server has decoded it once.
-            let Ok(call) = waiting.encoding.decode::<Call>(&waiting.bytes) else { continue };
+            let Ok((call, _room)) = decoded else { continue };
             match job {
                 Job::Subscribe(subscription, waiting) => {
                     if let Some(subscribe) = call.subscribe {
