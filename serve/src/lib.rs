@@ -18,6 +18,7 @@
 
 mod bodies;
 mod client;
+mod idle;
 mod listener;
 mod plain;
 mod tls;

@@ -24,13 +24,14 @@ use tower::{Service, ServiceExt as _};
 use tracing::{Instrument as _, debug, info, warn};
 
 use crate::Identity;
+use crate::idle::Idle;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How much a listener bears.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at a time; more wait in the kernel's backlog. 10,000 agents and their watches
+    /// Connections at a time; one more waits for a place, the others in the kernel's backlog. 10,000 agents and their watches
     /// come over one connection each.
     pub max_connections: usize,
     /// Time for the TLS handshake.
@@ -47,8 +48,9 @@ pub struct Limits {
     pub ping_interval: Duration,
     /// Time that requests have to end after shutdown was asked for.
     pub drain: Duration,
-    /// Without TLS only: how long a connection may be kept without a request. Long, because clients
-    /// written for Mesos keep one for their calls and fail when it is gone.
+    /// Without TLS only: how long a connection may be kept without a request, while there are places
+    /// for others. Long, because clients written for Mesos keep one for their calls and fail when it
+    /// is gone.
     pub keep_alive: Duration,
 }
 
@@ -86,18 +88,21 @@ pub async fn serve<S, B>(
 {
     let acceptor = TlsAcceptor::from(tls);
     let stop = shutdown.clone();
-    accept_all(listener, &limits, &shutdown, move |socket, peer| {
+    // Nobody gives up a place: idle connections end soon, and nobody comes without a certificate.
+    accept_all(listener, &limits, &shutdown, &Idle::default(), move |socket, peer| {
         connection(socket, peer, acceptor.clone(), limits, service.clone(), stop.clone())
     })
     .await;
 }
 
 /// Accepts until `shutdown` and runs `connection` for each peer, at most
-/// [`Limits::max_connections`] at a time; then waits for them for [`Limits::drain`].
+/// [`Limits::max_connections`] at a time, where one of `idle` gives its place to the next; then
+/// waits for them for [`Limits::drain`].
 pub(crate) async fn accept_all<F>(
     listener: TcpListener,
     limits: &Limits,
     shutdown: &CancellationToken,
+    idle: &Idle,
     connection: impl Fn(TcpStream, SocketAddr) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
@@ -110,7 +115,7 @@ pub(crate) async fn accept_all<F>(
         let accepted = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &room) => accepted,
+            accepted = accept(&listener, &room, idle) => accepted,
         };
         let (socket, peer, permit) = match accepted {
             Ok(accepted) => accepted,
@@ -143,9 +148,15 @@ pub(crate) async fn accept_all<F>(
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
+    idle: &Idle,
 ) -> std::io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(room).acquire_owned().await.expect("the semaphore is never closed");
     let (socket, peer) = listener.accept().await?;
+    let permit = tokio::select! {
+        biased;
+        permit = Arc::clone(room).acquire_owned() => permit,
+        () = idle.cut_one() => Arc::clone(room).acquire_owned().await,
+    };
+    let permit = permit.expect("the semaphore is never closed");
     Ok((socket, peer, permit))
 }
 

@@ -9,18 +9,22 @@
 //!                  no limit: a stream lives until one side ends it
 //! ```
 //!
+//! Where no further connection has a place, one without a request gives its own: see [`Idle`].
+//!
 //! **Invariants:** each frame of a response's body is one chunk. `Connection: close` in a request
 //! ends the connection after its response, never within it.
+
+mod progress;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -32,7 +36,9 @@ use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt as _};
 use tracing::debug;
 
+use self::progress::{Progress, Running};
 use crate::Limits;
+use crate::idle::Idle;
 use crate::listener::{BoxError, Chain, accept_all};
 
 /// hyper refuses smaller buffers for a request's head.
@@ -69,8 +75,9 @@ pub async fn serve_plain<S, B>(
     B::Error: Into<BoxError>,
 {
     let stop = shutdown.clone();
-    accept_all(listener, &limits, &shutdown, move |socket, peer| {
-        connection(socket, peer, limits, service.clone(), stop.clone())
+    let idle = Arc::<Idle>::default();
+    accept_all(listener, &limits, &shutdown, &idle, |socket, peer| {
+        connection(socket, peer, limits, Arc::clone(&idle), service.clone(), stop.clone())
     })
     .await;
 }
@@ -79,6 +86,7 @@ async fn connection<S, B>(
     socket: TcpStream,
     peer: SocketAddr,
     limits: Limits,
+    idle: Arc<Idle>,
     service: S,
     shutdown: CancellationToken,
 ) where
@@ -92,7 +100,8 @@ async fn connection<S, B>(
     if let Err(error) = socket.set_nodelay(true) {
         return debug!(%peer, %error, "peer gone before its first request");
     }
-    let progress = Arc::new(Progress::new());
+    let given_up = CancellationToken::new();
+    let progress = Arc::new(Progress::new(idle, given_up.clone()));
     let io = TokioIo::new(Watched { socket, progress: Arc::clone(&progress) });
     let hangup = Hangup::default();
     let answer = service_fn({
@@ -117,6 +126,7 @@ async fn connection<S, B>(
                 return debug!(%peer, "no request came in time");
             },
             () = hangup.0.cancelled() => return debug!(%peer, "hung up"),
+            () = given_up.cancelled() => return debug!(%peer, "idle, and others need its place"),
             () = shutdown.cancelled(), if !draining => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
@@ -143,67 +153,18 @@ where
     let logged = tracing::enabled!(tracing::Level::DEBUG)
         .then(|| (request.method().clone(), request.uri().clone()));
     request.extensions_mut().insert(peer);
+    let calls = request.method() == Method::POST;
     let response = service.oneshot(request).await.map_err(Into::into);
     if let Some((method, uri)) = logged {
         let status = response.as_ref().map_or(0, |response| response.status().as_u16());
         let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         debug!(%method, %uri, %peer, status, micros, "served");
     }
-    Ok(response?.map(|body| Answer { body: Box::pin(body), _running: running }))
-}
-
-/// What a connection is doing, and since when.
-struct Progress(Mutex<State>);
-
-struct State {
-    /// Requests whose answer has not ended.
-    running: usize,
-    /// Whether a byte of the next head, or no request at all, has come yet.
-    reading_head: bool,
-    /// Since when one of the two is so.
-    since: Instant,
-}
-
-impl Progress {
-    fn new() -> Self {
-        Self(Mutex::new(State { running: 0, reading_head: true, since: Instant::now() }))
+    let response = response?;
+    if calls && response.status().is_success() {
+        running.succeeded();
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn begin(self: &Arc<Self>) -> Running {
-        let mut state = self.lock();
-        state.running += 1;
-        state.reading_head = false;
-        Running(Arc::clone(self))
-    }
-
-    fn bytes_came(&self) {
-        let mut state = self.lock();
-        if state.running == 0 && !state.reading_head {
-            state.reading_head = true;
-            state.since = Instant::now();
-        }
-    }
-
-    fn is_late(&self, limits: &Limits) -> bool {
-        let state = self.lock();
-        let limit = if state.reading_head { limits.header_read_timeout } else { limits.keep_alive };
-        state.running == 0 && state.since.elapsed() >= limit
-    }
-}
-
-/// One request, from its head to the end of its answer.
-struct Running(Arc<Progress>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.running = state.running.saturating_sub(1);
-        state.since = Instant::now();
-    }
+    Ok(response.map(|body| Answer { body: Box::pin(body), _running: running }))
 }
 
 /// A response's body that says when it has ended.

@@ -138,6 +138,43 @@ async fn an_idle_connection_is_not_kept_for_ever() {
 }
 
 #[tokio::test]
+async fn one_that_comes_gets_the_place_of_the_one_that_is_idle_longest() {
+    let server = Server::start(Limits { max_connections: 3, ..Limits::default() }).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /stream HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    read_until(&mut stream, "1\n.").await;
+    let (mut first, mut second) = (server.connect().await, server.connect().await);
+    for socket in [&mut first, &mut second] {
+        socket.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        read_until(socket, "127.0.0.1:").await;
+    }
+    let mut third = server.connect().await;
+    until_closed(&mut first).await;
+    for socket in [&mut second, &mut third] {
+        socket.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        read_until(socket, "127.0.0.1:").await;
+    }
+    read_until(&mut stream, "3\r\n1\n.\r\n").await;
+}
+
+#[tokio::test]
+async fn a_connection_on_which_a_call_succeeded_is_one_in_use() {
+    let limits = Limits { max_connections: 300, ..Limits::default() };
+    let server = Server::start(limits).await;
+    let mut caller = server.connect().await;
+    let call = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
+    caller.write_all(call).await.unwrap();
+    read_until(&mut caller, "127.0.0.1:").await;
+    let mut others = Vec::new();
+    for _ in 0..limits.max_connections * 2 {
+        others.push(server.connect().await);
+    }
+    until_closed(&mut others[0]).await;
+    caller.write_all(call).await.unwrap();
+    read_until(&mut caller, "127.0.0.1:").await;
+}
+
+#[tokio::test]
 async fn a_dripping_head_is_cut_also_after_an_answer() {
     let server = Server::start(Limits { header_read_timeout: SHORT, ..Limits::default() }).await;
     for head in ["", "GET / HTTP/1.1\r\nx: ", "GET / HTTP/1.1\r\nhost: x\r\n\r\n"] {
