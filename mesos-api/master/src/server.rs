@@ -129,15 +129,24 @@ impl Server {
     fn leader(&self) -> Result<String, Refusal> {
         match &*self.leadership.borrow() {
             Leadership::Leading(_) => Ok(self.advertised.to_string()),
-            Leadership::Following(LeaderAddress { mesos: Some(mesos), .. })
-                // One that is the own would send callers round in circles.
-                if split(mesos).is_some() && *mesos != self.advertised.to_string() =>
-            {
-                Ok(mesos.clone())
-            }
-            Leadership::Following(_) | Leadership::Unknown => {
-                Err(Refusal::unavailable("No leader elected"))
-            }
+            Leadership::Following(leader) => followed(leader, &self.advertised.to_string()),
+            Leadership::Unknown => Err(Refusal::unavailable("No leader elected")),
         }
     }
 }
+
+/// `host:port` of a leader that is not this process, which itself is at `own`.
+fn followed(leader: &LeaderAddress, own: &str) -> Result<String, Refusal> {
+    match &leader.mesos {
+        Some(mesos) if split(mesos).is_none() => Err(Refusal::unavailable("No leader elected")),
+        // It would send callers round in circles: each machine has a loopback of its own.
+        Some(mesos) if mesos == own => Err(Refusal::unavailable(
+            "The leader serves Mesos schedulers on its own machine only; see --mesos-listen",
+        )),
+        Some(mesos) => Ok(mesos.clone()),
+        None => Err(Refusal::unavailable("The leader serves no Mesos schedulers")),
+    }
+}
+
+#[cfg(test)]
+mod tests;
