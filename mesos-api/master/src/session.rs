@@ -15,6 +15,7 @@
 mod accept;
 mod calls;
 pub(crate) mod events;
+mod give_way;
 mod life;
 mod messages;
 mod offers;

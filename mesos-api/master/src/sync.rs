@@ -8,6 +8,7 @@
 //!
 //! **Invariant:** nothing of one term is seen by the next: it begins from a list.
 
+mod crowd;
 mod messages;
 mod orphans;
 pub(crate) mod rows;
@@ -22,15 +23,13 @@ use meseta_crds::Framework;
 use meseta_runtime::{Leadership, Term, uptime_millis};
 use tokio_util::sync::CancellationToken;
 
+use self::crowd::MAX_FRAMEWORKS;
 use self::rows::{Changed, Rows};
 use crate::address::Advertised;
 use crate::core::ids;
 use crate::core::lifecycle::{Completed, Start};
 use crate::server::decoding::Decoding;
 use crate::session::Session;
-
-/// Frameworks with a session, connected or not. Five times what is built for.
-const MAX_FRAMEWORKS: usize = 5000;
 
 /// The gateway across terms.
 pub(crate) struct Gateway {
@@ -249,7 +248,8 @@ impl Office {
         self.lock().by_id.values().cloned().collect()
     }
 
-    /// The session of a framework that subscribes, under its id or a new one.
+    /// The session of a framework that subscribes, under its id or a new one; where there are many
+    /// frameworks, another ends for it.
     ///
     /// # Errors
     /// [`TooMany`].
@@ -261,19 +261,21 @@ impl Office {
         if let Some(session) = framework_id.and_then(|id| sessions.by_id.get(id)) {
             return Ok(Arc::clone(session));
         }
-        if sessions.by_id.len() >= MAX_FRAMEWORKS {
-            return Err(TooMany);
-        }
-        let id = framework_id.map_or_else(
-            || {
-                sessions.given += 1;
-                ids::framework_id(&self.master_id, sessions.given - 1)
-            },
-            str::to_owned,
-        );
-        let session = Session::start(Arc::clone(self), id.clone());
-        sessions.by_id.insert(id, Arc::clone(&session));
-        Ok(session)
+        let begun = (sessions.by_id.len() < MAX_FRAMEWORKS).then(|| {
+            let id = framework_id.map_or_else(
+                || {
+                    sessions.given += 1;
+                    ids::framework_id(&self.master_id, sessions.given - 1)
+                },
+                str::to_owned,
+            );
+            let session = Session::start(Arc::clone(self), id.clone());
+            sessions.by_id.insert(id, Arc::clone(&session));
+            session
+        });
+        drop(sessions);
+        self.thin_out();
+        begun.ok_or(TooMany)
     }
 
     /// Whether a framework of this id has ended and may not come back.

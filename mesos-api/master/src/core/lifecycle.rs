@@ -14,6 +14,7 @@
 //!   leader goes on where an earlier one stopped.
 //! - Nobody is torn down for a time in which no leader was there to subscribe to, nor by a clock that
 //!   is set.
+//! - Where there are too many frameworks, one that is disconnected and has no live task ends early.
 //! - A record is released only when no task of the framework has a record any more.
 
 use std::collections::VecDeque;
@@ -83,6 +84,13 @@ pub fn fate(record: &Framework, since: i64, start: Start, now: i64) -> Fate {
     let settled = if since <= start.uptime { start.uptime + RECONNECT_GRACE_MS } else { gone };
     let due = gone.max(settled);
     if now >= due { Fate::TearDown } else { Fate::Until(due) }
+}
+
+/// Whether a framework that is disconnected `since` a time may be ended before its time because
+/// there are too many: not while its scheduler may be on its way back.
+#[must_use]
+pub fn may_give_way(since: i64, term_start: i64, now: i64) -> bool {
+    now >= since.max(term_start).saturating_add(RECONNECT_GRACE_MS)
 }
 
 /// One step of a teardown.
