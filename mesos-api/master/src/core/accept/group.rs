@@ -176,6 +176,7 @@ impl Planner<'_> {
             all.add(&task.asked);
         }
         self.fits(&all, "task group and its executor are")?;
+        self.repeat(&executor, tasks.len())?;
 
         let size = i64::try_from(tasks.len()).unwrap_or(i64::MAX);
         let id = tasks.first().map_or_else(String::new, |first| {

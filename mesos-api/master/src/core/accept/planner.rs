@@ -7,7 +7,7 @@ use meseta_crds::{ResourceList, TaskState};
 use meseta_mesos_wire::v1::offer::Operation;
 use meseta_mesos_wire::v1::offer::operation::Type;
 use meseta_mesos_wire::v1::task_status::Reason;
-use meseta_mesos_wire::{json, v1};
+use meseta_mesos_wire::{Message, json, v1};
 
 use super::{Plan, about, operation_error, tasks_of};
 use crate::core::framework::Capabilities;
@@ -15,6 +15,11 @@ use crate::core::launch::{Launcher, Place};
 use crate::core::resources::{self, Amounts};
 use crate::core::roles;
 use crate::core::rows::Rows;
+
+/// What the records of one call may repeat, as JSON in bytes: as much as a call may have itself. A
+/// FrameworkInfo is sent once and stands in the record of each executor, an ExecutorInfo in that of
+/// each task of a group.
+const MAX_REPEATED_BYTES: usize = 16 * 1024 * 1024;
 
 /// Why a task or a group is not launched.
 pub(super) enum Fault {
@@ -57,6 +62,8 @@ pub(super) struct Planner<'a> {
     /// The executors planned so far, by id.
     pub(super) executors: BTreeMap<String, Planned>,
     pub(super) plan: Plan,
+    /// Bytes that the records repeat so far.
+    repeated: usize,
     now: i64,
 }
 
@@ -76,6 +83,7 @@ impl<'a> Planner<'a> {
             used: BTreeSet::new(),
             executors: BTreeMap::new(),
             plan: Plan::default(),
+            repeated: 0,
             now,
         }
     }
@@ -151,6 +159,20 @@ impl<'a> Planner<'a> {
             Some(row) => Ok(row.incarnation + 1),
             None => Ok(0),
         }
+    }
+
+    /// Counts that so many records have this message.
+    pub(super) fn repeat<M: Message>(&mut self, message: &M, times: usize) -> Result<(), String> {
+        let bytes = json::encode(message).len().saturating_mul(times);
+        let repeated = self.repeated.saturating_add(bytes);
+        if repeated > MAX_REPEATED_BYTES {
+            return Err(format!(
+                "The records of this call would repeat more than {MAX_REPEATED_BYTES} bytes of \
+                 FrameworkInfo and ExecutorInfo; launch less with one call"
+            ));
+        }
+        self.repeated = repeated;
+        Ok(())
     }
 
     /// The info with all that a master fills in.

@@ -62,7 +62,7 @@ impl Planner<'_> {
 
     /// The name of a custom executor's record, and the record if it must be stored first.
     pub(super) fn custom_executor(
-        &self,
+        &mut self,
         executor: &v1::ExecutorInfo,
         own: &Amounts,
     ) -> Result<(String, Option<Task>), Fault> {
@@ -71,6 +71,7 @@ impl Planner<'_> {
             Some(Existing::Default) => return Err(Fault::Invalid(planner::incompatible())),
             None => {}
         }
+        self.repeat(self.launcher.info, 1)?;
         let id = &executor.executor_id.value;
         let incarnation = next_incarnation(self.rows, self.place.agent, id);
         let record = launch::executor(self.launcher, self.place, executor, own, incarnation)?;

@@ -97,3 +97,30 @@ fn a_record_that_was_not_stored_is_a_dropped_task() {
     assert_eq!(status.state(), v1::TaskState::TaskDropped);
     assert_eq!(status.executor_id.unwrap().value, "e");
 }
+
+#[test]
+fn few_bytes_do_not_become_the_many_of_their_copies() {
+    let small = |id: &str| v1::TaskInfo { resources: vec![scalar("cpus", 0.1)], ..task(id) };
+    let gist = "would repeat more than 16777216 bytes";
+
+    let custom = v1::executor_info::Type::Custom;
+    let large = v1::ExecutorInfo {
+        r#type: Some(custom.into()),
+        framework_id: Some(v1::FrameworkId { value: FRAMEWORK.to_owned() }),
+        source: Some("x".repeat(4 << 20)),
+        ..executor("e")
+    };
+    let member = |id| v1::TaskInfo { command: None, ..small(id) };
+    let tasks = ["a", "b", "c", "d"].map(member).into();
+    let plan = planned(&Rows::default(), &[launch_group(large, tasks), launch(vec![small("e")])]);
+    assert_eq!(launched(&plan), ["e"]);
+    assert!(told(&plan)[0].contains(gist), "{}", told(&plan)[0]);
+
+    let info = v1::FrameworkInfo { name: "n".repeat(9 << 20), ..info(&[]) };
+    let own = |id: &str| v1::TaskInfo { command: None, executor: Some(executor(id)), ..small(id) };
+    let place = Place { agent: AGENT, role: "*" };
+    let tasks = [launch(["a", "b"].map(own).into())];
+    let plan = super::plan(launcher(&info), place, &offered(), &Rows::default(), &tasks, 1000);
+    assert_eq!(launched(&plan), ["*a", "a"]);
+    assert!(told(&plan)[0].starts_with("b ") && told(&plan)[0].contains(gist), "{:?}", told(&plan));
+}
