@@ -89,8 +89,8 @@ pub fn fate(record: &Framework, since: i64, start: Start, now: i64) -> Fate {
 /// Whether a framework that is disconnected `since` a time may be ended before its time because
 /// there are too many: not while its scheduler may be on its way back.
 #[must_use]
-pub fn may_give_way(since: i64, term_start: i64, now: i64) -> bool {
-    now >= since.max(term_start).saturating_add(RECONNECT_GRACE_MS)
+pub fn may_give_way(since: i64, start: Start, now: i64) -> bool {
+    now >= since.max(start.uptime).saturating_add(RECONNECT_GRACE_MS)
 }
 
 /// One step of a teardown.

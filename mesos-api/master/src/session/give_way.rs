@@ -1,9 +1,10 @@
 //! The end of a framework whose place others need.
 
+use meseta_runtime::uptime_millis;
+
 use super::Session;
 use crate::core::lifecycle;
 use crate::core::rows::TaskRow;
-use crate::sync::now;
 
 impl Session {
     /// Whether it is to end as soon as that can be written.
@@ -17,7 +18,9 @@ impl Session {
         if state.live.is_some() || state.subscribing || state.torn_down || state.record.is_none() {
             return None;
         }
-        state.since.filter(|since| lifecycle::may_give_way(*since, self.office.began, now()))
+        state
+            .since
+            .filter(|since| lifecycle::may_give_way(*since, self.office.began, uptime_millis()))
     }
 
     /// Whether it has a task that has not ended, or whose end its scheduler has not acknowledged.

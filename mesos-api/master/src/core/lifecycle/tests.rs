@@ -71,11 +71,11 @@ fn without_a_failover_timeout_it_is_torn_down_at_once() {
 fn it_gives_way_to_others_only_when_it_had_time_to_come_back() {
     let late = START + RECONNECT_GRACE_MS;
     for since in [START - 1_000_000, START] {
-        assert!(!may_give_way(since, START, late - 1));
-        assert!(may_give_way(since, START, late));
+        assert!(!may_give_way(since, TERM, late - 1));
+        assert!(may_give_way(since, TERM, late));
     }
-    assert!(!may_give_way(START + 10, START, late + 9));
-    assert!(may_give_way(START + 10, START, late + 10));
+    assert!(!may_give_way(START + 10, TERM, late + 9));
+    assert!(may_give_way(START + 10, TERM, late + 10));
 }
 
 #[test]
