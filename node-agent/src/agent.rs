@@ -13,6 +13,7 @@
 //! agent's own record says which store they are from.
 
 mod owners;
+mod records;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _};
 use kube::Api;
 use kube::runtime::watcher::{self, Event, watcher};
 use meseta_crds::Task;
@@ -33,34 +35,32 @@ use crate::fingerprint::Disk;
 use crate::gc::Chores;
 use crate::mesos::journal::Journal;
 use crate::node::{Node, run_id, unix_millis};
-use crate::plan::{self, Action, Amounts, Local, Observed, Plan};
+use crate::plan::{self, Action, Amounts, ExecutorRow, Local, Observed, Plan};
 use crate::registration::Facts;
-use crate::report::{self, Backoff, Record};
+use crate::report::{Backoff, Record};
 use crate::task::conclude::ORPHAN_KEPT;
-use crate::task::request::millis;
 use crate::task::{self, Begin, Left};
 use owners::Owners;
+use records::{Change, Records};
 
 /// Time between two looks at the disk, and for what can be removed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// Events of the watch that are taken in before one plan, as far as they are there.
+const MAX_EVENTS: usize = 256;
+
+/// What the watch tells.
+type Events = BoxStream<'static, watcher::Result<Event<Task>>>;
 
 /// The tasks of an agent.
 pub(crate) struct Agent {
     node: Arc<Node>,
     capacity: Amounts,
-    /// The records with this agent's name, by uid.
-    records: BTreeMap<String, Arc<Task>>,
-    /// What a list that is under way has shown so far.
-    listing: Option<BTreeMap<String, Arc<Task>>>,
-    /// Whether the records were listed once.
-    complete: bool,
+    records: Records,
     owners: Owners,
     /// Sandboxes without an owner, and when their tasks ended.
     sandboxes: BTreeMap<String, i64>,
     /// Directories that do not say what they are of.
     unreadable: BTreeSet<String>,
-    /// Records that nothing is to be done about, until the watch tells something new of them.
-    settled: BTreeSet<String>,
     chores: Chores,
     facts: watch::Sender<Facts>,
 }
@@ -80,12 +80,9 @@ impl Agent {
             owners: Owners::new(Arc::clone(&node)),
             node,
             capacity,
-            records: BTreeMap::new(),
-            listing: None,
-            complete: false,
+            records: Records::default(),
             sandboxes: BTreeMap::new(),
             unreadable: BTreeSet::new(),
-            settled: BTreeSet::new(),
             facts,
         };
         for name in crate::directory::names(&agent.node.directory.tasks())? {
@@ -107,7 +104,8 @@ impl Agent {
     pub(crate) async fn run(mut self, mut known_store: watch::Receiver<bool>) {
         let tasks: Api<Task> = Api::all(self.node.client.clone());
         let selector = format!("spec.agentName={}", self.node.name);
-        let mut events = watcher(tasks, watcher::Config::default().fields(&selector)).boxed();
+        let watched = watcher(tasks, watcher::Config::default().fields(&selector));
+        let mut events: Events = watched.boxed();
         let mut backoff = Backoff::default();
         let mut looks = tokio::time::interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -119,15 +117,14 @@ impl Agent {
             };
             tokio::select! {
                 event = next => match event {
-                    Some(Ok(event)) => {
-                        backoff.reset();
-                        self.told(event);
-                    }
-                    Some(Err(err)) => {
-                        let error = &err as &dyn std::error::Error;
-                        tracing::debug!(error, "tasks are not watched");
-                        watch_after = Instant::now() + backoff.next();
-                    }
+                    Some(first) => match self.told(first, &mut events) {
+                        Ok(()) => backoff.reset(),
+                        Err(err) => {
+                            let error = &err as &dyn std::error::Error;
+                            tracing::debug!(error, "tasks are not watched");
+                            watch_after = Instant::now() + backoff.next();
+                        }
+                    },
                     None => return,
                 },
                 Some((uid, left)) = self.owners.next_ended() => self.owner_ended(uid, left),
@@ -143,61 +140,55 @@ impl Agent {
         }
     }
 
-    /// Takes in what the watch tells.
-    fn told(&mut self, event: Event<Task>) {
-        match event {
-            Event::Init => self.listing = Some(BTreeMap::new()),
-            Event::InitApply(task) => {
-                let listing = self.listing.get_or_insert_default();
-                if let Some(uid) = task.metadata.uid.clone() {
-                    listing.insert(uid, Arc::new(task));
-                }
-            }
-            Event::InitDone => {
-                self.records = self.listing.take().unwrap_or_default();
-                self.complete = true;
-                self.settled.clear();
+    /// Takes in what the watch tells: what it has to tell at once costs one plan.
+    fn told(
+        &mut self,
+        first: watcher::Result<Event<Task>>,
+        events: &mut Events,
+    ) -> watcher::Result<()> {
+        self.take_in(first?);
+        for _ in 1..MAX_EVENTS {
+            let Some(Some(next)) = events.next().now_or_never() else { break };
+            self.take_in(next?);
+        }
+        Ok(())
+    }
+
+    fn take_in(&mut self, event: Event<Task>) {
+        match self.records.take(event) {
+            Some(Change::All) => {
+                let owned = self.owners.accepted().map(|accepted| &accepted.uid);
+                let here = owned.chain(self.sandboxes.keys()).chain(&self.unreadable);
+                here.for_each(|uid| self.records.open(uid));
                 self.owners.tell_all(|uid| match self.records.get(uid) {
                     Some(task) => Record::Present(Arc::clone(task)),
                     None => Record::Missing,
                 });
             }
-            Event::Apply(task) => {
-                let Some(uid) = task.metadata.uid.clone() else { return };
-                let task = Arc::new(task);
-                self.owners.tell(&uid, Record::Present(Arc::clone(&task)));
-                self.settled.remove(&uid);
-                self.records.insert(uid, task);
-            }
-            Event::Delete(task) => {
-                let Some(uid) = task.metadata.uid.clone() else { return };
-                self.records.remove(&uid);
-                self.settled.remove(&uid);
-                // Only a deletion that was asked for is one: a store can lose records.
-                let record = if report::is_deleting(&task) {
-                    Record::Deleted(Arc::new(task))
-                } else {
-                    Record::Missing
-                };
+            Some(Change::One(uid, record)) => {
+                let gone = !matches!(record, Record::Present(_));
                 self.owners.tell(&uid, record);
-                if self.sandboxes.remove(&uid).is_some() {
+                if gone && self.sandboxes.remove(&uid).is_some() {
                     self.forget(&uid);
                 }
             }
+            None => {}
         }
     }
 
     fn carry_out_plan(&mut self) {
-        if !self.complete {
+        if !self.records.complete() {
             return;
         }
-        let Plan { actions, seen_epoch, orphans } = plan::plan(&self.observe());
+        let observed = self.observe();
+        let Plan { actions, seen_epoch, orphans } = plan::plan(&observed);
         // Remembered before anything is done about it, or nothing is done.
         if let Err(err) = self.node.memory.raise_epoch(seen_epoch) {
             let error = &err as &dyn std::error::Error;
             tracing::error!(error, seen_epoch, "the leader's epoch cannot be remembered");
             return;
         }
+        self.records.decided(|uid| observed.local.contains_key(uid));
         for action in actions {
             self.carry_out(action);
         }
@@ -213,51 +204,57 @@ impl Agent {
         });
     }
 
+    /// What is to be decided about, and what that depends on.
     fn observe(&self) -> Observed {
         let now = unix_millis();
-        let mut used = Amounts::new();
-        let mut local: BTreeMap<String, Local> = BTreeMap::new();
-        for (accepted, uses) in self.owners.standing() {
-            local.insert(accepted.uid.clone(), Local::Owned { ended: !uses });
-            if uses {
-                for (name, amount) in millis(&accepted.spec.resources) {
-                    let sum = used.entry(name).or_default();
-                    *sum = i64::saturating_add(*sum, amount);
-                }
+        let (mut rows, mut local) = (BTreeMap::new(), BTreeMap::new());
+        let mut anything_new = false;
+        for uid in self.records.to_decide() {
+            let here = self.local(uid);
+            if let Some(task) = self.records.get(uid) {
+                let row = match here {
+                    Some(_) => rows::known(task),
+                    None => rows::new(uid, task, self.executor_row(task)),
+                };
+                anything_new |= here.is_none();
+                rows.insert(uid.clone(), row);
             }
+            local.extend(here.map(|here| (uid.clone(), here)));
         }
-        let kept = i64::try_from(ORPHAN_KEPT.as_millis()).unwrap_or(i64::MAX);
-        local.extend(self.sandboxes.iter().map(|(uid, ended)| {
-            (uid.clone(), Local::Sandbox { kept_until: ended.saturating_add(kept) })
-        }));
-        local.extend(self.unreadable.iter().map(|uid| (uid.clone(), Local::Unreadable)));
-        let rows = self.records.iter().map(|(uid, task)| {
-            let decided = local.contains_key(uid) || self.settled.contains(uid);
-            let row = if decided {
-                rows::known(task)
-            } else {
-                rows::new(uid, task, self.executor_of(task))
-            };
-            (uid.clone(), row)
-        });
         Observed {
-            rows: rows.collect(),
-            settled: self.settled.clone(),
+            rows,
             local,
             capacity: self.capacity.clone(),
-            used,
+            used: if anything_new { self.owners.used() } else { Amounts::new() },
             seen_epoch: self.node.memory.seen_epoch(),
-            complete: self.complete,
+            complete: self.records.complete(),
             absence_is_believed: self.node.memory.absence_is_believed(now),
             now,
         }
+    }
+
+    /// What is here of a task.
+    fn local(&self, uid: &str) -> Option<Local> {
+        let kept = i64::try_from(ORPHAN_KEPT.as_millis()).unwrap_or(i64::MAX);
+        let sandbox = |ended: &i64| Local::Sandbox { kept_until: ended.saturating_add(kept) };
+        let unreadable = self.unreadable.contains(uid).then_some(Local::Unreadable);
+        let sandbox = self.sandboxes.get(uid).map(sandbox);
+        unreadable.or(sandbox).or_else(|| self.owners.local(uid))
+    }
+
+    /// The executor that a task names, if it names one.
+    fn executor_row(&self, task: &Task) -> Option<ExecutorRow> {
+        let name = task.spec.executor_name.clone()?;
+        let uid = self.records.executor_of(task);
+        let here = uid.as_deref().and_then(|uid| self.local(uid));
+        Some(ExecutorRow { name, uid, here })
     }
 
     fn carry_out(&mut self, action: Action) {
         match action {
             Action::Accept { uid } => {
                 if let Some(task) = self.records.get(&uid) {
-                    let accepted = task::accepted(task, self.executor_of(task));
+                    let accepted = task::accepted(task, self.records.executor_of(task));
                     tracing::info!(task = accepted.name, uid, "accepted");
                     self.begin(Begin::Accept(accepted.clone()), accepted);
                 }
@@ -266,14 +263,12 @@ impl Agent {
                 self.unreadable.remove(&uid);
                 self.sandboxes.remove(&uid);
                 if let Err(err) = self.adopt(&uid) {
-                    let error = &err as &dyn std::error::Error;
-                    tracing::error!(error, uid, "a task's directory cannot be read");
-                    self.unreadable.insert(uid);
+                    self.not_readable(uid, &err);
                 }
             }
             Action::Refuse { uid, state, reason, message } => {
                 let Some(task) = self.records.get(&uid) else { return };
-                let accepted = task::accepted(task, self.executor_of(task));
+                let accepted = task::accepted(task, self.records.executor_of(task));
                 tracing::info!(task = accepted.name, uid, ?state, reason, message, "not run");
                 self.node.mesos.never_comes(&accepted, reason);
                 let outcome = Outcome {
@@ -296,27 +291,34 @@ impl Agent {
     fn begin(&mut self, begin: Begin, accepted: Accepted) {
         let record = match self.records.get(&accepted.uid) {
             Some(task) => Record::Present(Arc::clone(task)),
-            None if self.complete => Record::Missing,
+            None if self.records.complete() => Record::Missing,
             None => Record::Unknown,
         };
         self.owners.begin(begin, accepted, record);
     }
 
     fn owner_ended(&mut self, uid: String, left: Option<Left>) {
-        let Some(left) = left else {
-            if let Err(err) = self.adopt_from_disk(&uid) {
-                let error = &err as &dyn std::error::Error;
-                tracing::error!(error, uid, "a task's directory cannot be read");
-                self.unreadable.insert(uid);
+        match left {
+            Some(Left::Nothing) => self.records.seen_off(&uid),
+            Some(Left::Sandbox) => {
+                self.records.seen_off(&uid);
+                self.sandboxes.insert(uid, unix_millis());
             }
-            return;
-        };
-        if left == Left::Sandbox {
-            self.sandboxes.insert(uid.clone(), unix_millis());
+            None => {
+                self.records.open(&uid);
+                if let Err(err) = self.adopt_from_disk(&uid) {
+                    self.not_readable(uid, &err);
+                }
+            }
         }
-        if self.records.contains_key(&uid) {
-            self.settled.insert(uid);
-        }
+    }
+
+    /// A task's directory is here that does not tell what it is of, for now.
+    fn not_readable(&mut self, uid: String, err: &io::Error) {
+        let error = err as &dyn std::error::Error;
+        tracing::error!(error, uid, "a task's directory cannot be read");
+        self.records.open(&uid);
+        self.unreadable.insert(uid);
     }
 
     /// Takes up what the disk says of a task.
@@ -349,26 +351,14 @@ impl Agent {
                 let missing = || io::Error::other("its record has gone");
                 let task = self.records.get(uid).ok_or_else(missing)?;
                 let run = directory.runs()?.last().copied().unwrap_or(0);
-                let accepted = Accepted { run, ..task::accepted(task, self.executor_of(task)) };
+                let accepted =
+                    Accepted { run, ..task::accepted(task, self.records.executor_of(task)) };
                 directory.write_accepted(&accepted)?;
                 accepted
             }
         };
         self.begin(Begin::Adopt(accepted.clone()), accepted);
         Ok(())
-    }
-
-    /// Uid of the executor that a task names, if that is placed here.
-    fn executor_of(&self, task: &Task) -> Option<String> {
-        let name = task.spec.executor_name.as_ref()?;
-        let namespace = &task.metadata.namespace;
-        let is_it = |other: &Task| {
-            other.metadata.name.as_ref() == Some(name)
-                && other.metadata.namespace == *namespace
-                && other.spec.executor.is_some()
-        };
-        let found = self.records.iter().find(|(_, other)| is_it(other));
-        found.map(|(uid, _)| uid.clone())
     }
 
     /// Removes the sandbox of a task whose record is gone.
@@ -396,11 +386,11 @@ impl Agent {
 
     fn collect_volumes(&mut self) {
         // Without the records nobody can say who may still come.
-        if !self.complete || !self.node.memory.absence_is_believed(unix_millis()) {
+        if !self.records.complete() || !self.node.memory.absence_is_believed(unix_millis()) {
             return;
         }
         let owned = self.owners.accepted().filter_map(|accepted| accepted.spec.owner.as_ref());
-        let placed = self.records.values().filter_map(|task| task.spec.owner.as_ref());
+        let placed = self.records.all().filter_map(|task| task.spec.owner.as_ref());
         let used = owned.chain(placed).map(|owner| owner.framework_uid.clone()).collect();
         self.chores.collect_volumes(&used);
     }

@@ -19,7 +19,7 @@
 //! **Invariant:** equal input gives an equal plan, whatever the order of the records: those of lower
 //! epochs come first, so that an older placement that was stored in time is not refused for a newer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use meseta_crds::TaskState;
 use meseta_crds::task::reason;
@@ -30,11 +30,9 @@ pub(crate) type Amounts = BTreeMap<String, i64>;
 /// What one look showed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observed {
-    /// The records with this agent's name, by uid, as far as they were seen.
+    /// The records that are to be decided about, by uid.
     pub(crate) rows: BTreeMap<String, Row>,
-    /// Those that are not decided about: their tasks were seen off, and the watch is yet to tell.
-    pub(crate) settled: BTreeSet<String>,
-    /// What is here, by uid.
+    /// What is here of them, and what is here without a record, by uid.
     pub(crate) local: BTreeMap<String, Local>,
     /// What tasks can be given in all.
     pub(crate) capacity: Amounts,
@@ -42,7 +40,7 @@ pub(crate) struct Observed {
     pub(crate) used: Amounts,
     /// The highest epoch that was seen.
     pub(crate) seen_epoch: i64,
-    /// Whether `rows` are all records there are.
+    /// Whether all records there are were seen.
     pub(crate) complete: bool,
     /// Whether the absence of a record proves that it was deleted.
     pub(crate) absence_is_believed: bool,
@@ -80,6 +78,8 @@ pub(crate) struct ExecutorRow {
     pub(crate) name: String,
     /// Uid of its record; none where this agent has no such executor.
     pub(crate) uid: Option<String>,
+    /// What is here of it.
+    pub(crate) here: Option<Local>,
 }
 
 /// What is here of a task.
@@ -145,8 +145,7 @@ pub(crate) struct Plan {
 #[must_use]
 pub(crate) fn plan(observed: &Observed) -> Plan {
     let mut plan = Plan { seen_epoch: observed.seen_epoch, ..Plan::default() };
-    let unsettled = observed.rows.iter().filter(|(uid, _)| !observed.settled.contains(*uid));
-    let mut rows: Vec<(&String, &Row)> = unsettled.collect();
+    let mut rows: Vec<(&String, &Row)> = observed.rows.iter().collect();
     // Executors come before their tasks, so that these find them accepted.
     rows.sort_by_key(|(uid, row)| (row.epoch, row.executor.is_some(), *uid));
     let mut used = observed.used.clone();
@@ -207,7 +206,7 @@ fn new_task(
         }
         plan.seen_epoch = epoch;
     }
-    if let Some(message) = lacks_executor(row, observed, plan) {
+    if let Some(message) = lacks_executor(row, plan) {
         return refuse(TaskState::Dropped, reason::EXECUTOR_TERMINATED, message);
     }
     if let Some(message) = lacks_room(row, &observed.capacity, used) {
@@ -239,12 +238,12 @@ fn lacks_room(row: &Row, capacity: &Amounts, used: &Amounts) -> Option<String> {
 
 /// Why the task has no executor to run it, if it has none. An executor is stored before its tasks: one
 /// that is not seen with them is gone.
-fn lacks_executor(row: &Row, observed: &Observed, plan: &Plan) -> Option<String> {
-    let ExecutorRow { name, uid } = row.executor.as_ref()?;
+fn lacks_executor(row: &Row, plan: &Plan) -> Option<String> {
+    let ExecutorRow { name, uid, here } = row.executor.as_ref()?;
     let Some(uid) = uid else {
         return Some(format!("there is no executor `{name}` on the agent"));
     };
-    let lives = match observed.local.get(uid) {
+    let lives = match here {
         Some(Local::Owned { ended }) => !ended,
         Some(Local::Unreadable) => true,
         Some(Local::Sandbox { .. }) => false,

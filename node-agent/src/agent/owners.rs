@@ -11,7 +11,9 @@ use tokio::task::{Id, JoinSet};
 
 use crate::checkpoint::Accepted;
 use crate::node::Node;
+use crate::plan::{Amounts, Local};
 use crate::report::Record;
+use crate::task::request::millis;
 use crate::task::{self, Begin, Holds, Left, Standing};
 
 /// Pause before the task of an owner that failed gets another: its disk did not answer.
@@ -109,10 +111,21 @@ impl Owners {
         self.handles.values().map(|handle| &handle.accepted)
     }
 
-    /// What each owner was given, and whether the task uses its resources still.
-    pub(super) fn standing(&self) -> impl Iterator<Item = (&Accepted, bool)> {
-        let handles = self.handles.values();
-        handles.map(|handle| (&handle.accepted, handle.standing.uses_resources()))
+    /// What is here of a task that has an owner.
+    pub(super) fn local(&self, uid: &str) -> Option<Local> {
+        let handle = self.handles.get(uid)?;
+        Some(Local::Owned { ended: !handle.standing.uses_resources() })
+    }
+
+    /// What those tasks use that have not ended.
+    pub(super) fn used(&self) -> Amounts {
+        let mut used = Amounts::new();
+        let using = self.handles.values().filter(|handle| handle.standing.uses_resources());
+        for (name, amount) in using.flat_map(|handle| millis(&handle.accepted.spec.resources)) {
+            let sum = used.entry(name).or_default();
+            *sum = i64::saturating_add(*sum, amount);
+        }
+        used
     }
 
     /// How many there are.

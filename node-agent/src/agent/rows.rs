@@ -19,9 +19,8 @@ pub(super) fn known(task: &Task) -> Row {
     }
 }
 
-/// A record of which nothing is here. `executor_uid` is that of the executor it names, if it names one
-/// that is here.
-pub(super) fn new(uid: &str, task: &Task, executor_uid: Option<String>) -> Row {
+/// A record of which nothing is here. `executor` is the one it names, if it names one.
+pub(super) fn new(uid: &str, task: &Task, executor: Option<ExecutorRow>) -> Row {
     let faults = if is_usable_uid(uid) {
         validate::task_spec(&task.spec).iter().map(ToString::to_string).collect()
     } else {
@@ -32,9 +31,8 @@ pub(super) fn new(uid: &str, task: &Task, executor_uid: Option<String>) -> Row {
     // What its executor has said of a task proves that it ran.
     let mesos = status.and_then(|status| status.mesos.as_ref()).filter(|_| is_inner(task));
     let told = mesos.is_some_and(|told| !told.updates.is_empty() || told.acknowledged.is_some());
-    let executor = task.spec.executor_name.clone();
     Row {
-        executor: executor.map(|name| ExecutorRow { name, uid: executor_uid }),
+        executor,
         epoch: task.spec.placement.as_ref().map(|placement| placement.epoch),
         resources: millis(&task.spec.resources),
         faults,

@@ -48,10 +48,11 @@ fn what_is_new_is_accepted_as_far_as_there_is_room() {
 
 #[test]
 fn a_task_for_an_executor_needs_one_that_lives() {
-    let inner = |uid: Option<&str>| Row {
-        executor: Some(ExecutorRow { name: "e".to_owned(), uid: uid.map(str::to_owned) }),
-        ..Row { resources: Amounts::new(), ..row() }
+    let inner_of = |uid: Option<&str>, here: Option<Local>| {
+        let executor = ExecutorRow { name: "e".to_owned(), uid: uid.map(str::to_owned), here };
+        Row { executor: Some(executor), resources: Amounts::new(), ..row() }
     };
+    let inner = |uid: Option<&str>| inner_of(uid, None);
     // The executor comes first, whatever its uid, and they fit beside each other.
     let look = observed(&[("a", inner(Some("x"))), ("x", row())], &[]);
     assert_eq!(decisions(&look), ["accept x", "accept a"]);
@@ -59,7 +60,8 @@ fn a_task_for_an_executor_needs_one_that_lives() {
     let refused = Row { faults: vec!["a fault".to_owned()], ..row() };
     let look = observed(&[("a", inner(Some("x"))), ("x", refused)], &[]);
     assert_eq!(decisions(&look), ["InvalidSpec x", "ExecutorTerminated a"]);
-    let with = |local| observed(&[("a", inner(Some("x"))), ("x", row())], &[("x", local)]);
+    // What is known of the executor is decided about no more, and its row is not there.
+    let with = |here| observed(&[("a", inner_of(Some("x"), Some(here)))], &[]);
     assert_eq!(decisions(&with(Local::Owned { ended: false })), ["accept a"]);
     assert_eq!(decisions(&with(Local::Owned { ended: true })), ["ExecutorTerminated a"]);
 }
@@ -140,15 +142,6 @@ fn a_sandbox_goes_with_its_record_and_stays_when_records_may_be_lost() {
     look.now = 100;
     assert_eq!(decisions(&look), ["forget a"]);
     look.complete = false;
-    assert_eq!(decisions(&look), [""; 0]);
-}
-
-#[test]
-fn what_was_seen_off_is_not_decided_about_until_the_watch_tells_something_new() {
-    let sandbox = Local::Sandbox { kept_until: 100 };
-    let settled = ["a".to_owned(), "b".to_owned()].into();
-    let rows = [("a", row()), ("b", row())];
-    let look = Observed { settled, ..observed(&rows, &[("a", sandbox)]) };
     assert_eq!(decisions(&look), [""; 0]);
 }
 
