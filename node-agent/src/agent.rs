@@ -85,15 +85,16 @@ impl Agent {
             unreadable: BTreeSet::new(),
             facts,
         };
+        let mut seen_off = Vec::new();
         for name in crate::directory::names(&agent.node.directory.tasks())? {
             match name.to_str() {
-                Some(uid) => agent.adopt_from_disk(uid)?,
+                Some(uid) => seen_off.extend(agent.adopt_from_disk(uid)?),
                 None => tracing::warn!(?name, "a directory of no task is left alone"),
             }
         }
         let executors = agent.owners.accepted().filter(|owned| owned.spec.executor.is_some());
         executors.for_each(|executor| agent.node.mesos.expect_found(executor));
-        agent.node.mesos.recover();
+        agent.node.mesos.recover(&seen_off);
         let (owners, sandboxes) = (agent.owners.len(), agent.sandboxes.len());
         tracing::info!(owners, sandboxes, unreadable = agent.unreadable.len(), "tasks found");
         agent.chores.sweep_cgroups(&agent.known_runs());
@@ -321,13 +322,14 @@ impl Agent {
         self.unreadable.insert(uid);
     }
 
-    /// Takes up what the disk says of a task.
-    fn adopt_from_disk(&mut self, uid: &str) -> io::Result<()> {
+    /// Takes up what the disk says of a task; what was accepted of it, if it was seen off.
+    fn adopt_from_disk(&mut self, uid: &str) -> io::Result<Option<Accepted>> {
         let directory = self.node.directory.task(uid);
         let checkpoint = directory.read()?;
         match (checkpoint.accepted, checkpoint.outcome) {
-            (Some(_), Some(outcome)) if checkpoint.released => {
+            (Some(accepted), Some(outcome)) if checkpoint.released => {
                 self.sandboxes.insert(uid.to_owned(), outcome.ended_unix_millis);
+                return Ok(Some(accepted));
             }
             (Some(accepted), _) => self.begin(Begin::Adopt(accepted.clone()), accepted),
             // Killed between the directory and its first file: nothing was begun.
@@ -339,7 +341,7 @@ impl Agent {
                 self.unreadable.insert(uid.to_owned());
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Gives a directory that is here an owner, with the help of its record.

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::backend::{Backend, ExecutorFacts, Killed, Launch, Refused, Standing, Undelivered};
+use crate::session::Acknowledgement;
 pub(crate) use slot::{Slot, Turn};
 pub(crate) use take::{NotTaken, take_brought, take_update};
 
@@ -127,6 +128,20 @@ impl Executors {
         slot.change(|session| session.launch(tasks, true))
     }
 
+    /// Has updates of a task that is over known as stored, so that they are acknowledged when the
+    /// executor repeats them.
+    pub fn remember(
+        &self,
+        executor: &str,
+        task_id: &str,
+        uuids: impl IntoIterator<Item = Vec<u8>>,
+    ) {
+        let Some(slot) = self.by_uid(executor) else { return };
+        let acknowledgements =
+            uuids.into_iter().map(|uuid| Acknowledgement { task_id: task_id.to_owned(), uuid });
+        slot.quietly(|session| acknowledgements.for_each(|each| session.remember(each)));
+    }
+
     /// Has the executor told to end a task, if it was handed over. The same wish changes nothing; with
     /// another policy, or asked for again more often, it is told again.
     pub fn kill(
@@ -167,7 +182,7 @@ impl Executors {
     }
 
     /// Forgets a task that is over and whose updates are all stored. From here on the executor's
-    /// updates of it are taken and lost, and its Mesos id and its uid are free.
+    /// updates of it are acknowledged and lost, and its Mesos id and its uid are free.
     pub fn ended(&self, executor: &str, task: &str) {
         if let Some(slot) = self.by_uid(executor) {
             slot.change(|session| session.ended(task));

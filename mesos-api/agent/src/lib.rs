@@ -31,7 +31,9 @@
 //! 1. calls [`Executors::expect`] for each executor whose container may run;
 //! 2. calls [`Executors::launch`] or [`Executors::launch_group`] for each of its tasks that is not
 //!    over, with [`Progress`] as it stands on the disk: handed over, or answered by a stored update;
-//! 3. repeats [`Executors::shutdown`] for those that are ending, before or after.
+//! 3. calls [`Executors::remember`] for each of its tasks that is over, the latest last, so that the
+//!    executor hears that what it says again was taken;
+//! 4. repeats [`Executors::shutdown`] for those that are ending, before or after.
 //!
 //! When the executor subscribes, its updates that were not acknowledged are stored (known ones are
 //! only acknowledged), what was never handed over is launched, and what was handed over but the

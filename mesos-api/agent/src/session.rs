@@ -59,6 +59,8 @@ pub(crate) struct Session {
     unneeded: bool,
     grace_over: bool,
     lost: BTreeSet<String>,
+    /// Whether it sent an update of a task that it was not given.
+    strayed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +116,7 @@ impl Session {
             unneeded: false,
             grace_over: false,
             lost: BTreeSet::new(),
+            strayed: false,
         }
     }
 
@@ -299,6 +302,22 @@ impl Session {
     /// Acknowledges an update again if it is one that was stored not long ago.
     pub(crate) fn repeated(&mut self, acknowledgement: &Acknowledgement) -> bool {
         self.acknowledgements.repeated(acknowledgement)
+    }
+
+    /// Takes note of an update that was stored before the executor was expected.
+    pub(crate) fn remember(&mut self, acknowledgement: Acknowledgement) {
+        self.acknowledgements.remember(acknowledgement);
+    }
+
+    /// Acknowledges an update, though the executor has no task of its id, if it had one not long ago:
+    /// nothing follows the end of that.
+    pub(crate) fn late(&mut self, acknowledgement: &Acknowledgement) -> bool {
+        self.acknowledgements.late(acknowledgement)
+    }
+
+    /// Takes note of an update of a task the executor was not given. Whether it is the first.
+    pub(crate) fn first_stray(&mut self) -> bool {
+        !std::mem::replace(&mut self.strayed, true)
     }
 
     fn over(&mut self, uids: &[String]) {

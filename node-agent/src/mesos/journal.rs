@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 use meseta_crds::TaskState;
 use meseta_crds::task::{MAX_MESOS_UPDATES, MesosStatus, MesosUpdate};
 use meseta_mesos_agent::{Progress, Stored};
+use meseta_mesos_wire::json;
+use meseta_mesos_wire::v1::TaskStatus;
 use serde::{Deserialize, Serialize};
 
 use super::room::Room;
@@ -174,6 +176,12 @@ impl Journal {
     /// The end of the task, if it is over.
     pub(crate) fn end(&self) -> Option<&Entry> {
         self.entries.last().filter(|entry| entry.state.is_terminal())
+    }
+
+    /// Uuids of the updates that are remembered, 16 bytes each.
+    pub(crate) fn uuids(&self) -> impl Iterator<Item = Vec<u8>> {
+        let statuses = self.entries.iter().map(|entry| json::from_value(&entry.update.status));
+        statuses.filter_map(|status: Result<TaskStatus, _>| status.ok()?.uuid)
     }
 
     /// Whether the task is over.

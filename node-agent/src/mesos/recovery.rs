@@ -12,9 +12,27 @@ use meseta_shim_api::RUN_FILE;
 use super::Mesos;
 use super::groups::Key;
 use super::inner::Early;
+use super::journal::Journal;
 use super::registry::Inner;
+use super::room::Room;
 use crate::checkpoint::Accepted;
 use crate::node::unix_millis;
+
+/// What an executor has said of a task that is over.
+struct Said {
+    executor: String,
+    task_id: String,
+    uuids: Vec<Vec<u8>>,
+    /// When the task ended, in milliseconds since 1970.
+    ended: i64,
+}
+
+impl Said {
+    fn of(executor: &str, task_id: &str, journal: &Journal) -> Option<Self> {
+        let (executor, task_id) = (executor.to_owned(), task_id.to_owned());
+        Some(Self { executor, task_id, uuids: journal.uuids().collect(), ended: journal.end()?.at })
+    }
+}
 
 impl Mesos {
     /// Lets executors come back whose containers may run, and has those told to end that were to.
@@ -36,8 +54,11 @@ impl Mesos {
         }
     }
 
-    /// Tells the executor API which tasks executors may know, and lets them come.
-    pub(crate) fn recover(&self) {
+    /// Tells the executor API which tasks executors may know, and lets them come. `seen_off` are tasks
+    /// without an owner: nothing is done about them, but their executors may not know yet that all they
+    /// said was heard.
+    pub(crate) fn recover(&self, seen_off: &[Accepted]) {
+        let mut said: Vec<Said> = seen_off.iter().filter_map(|task| self.said(task)).collect();
         let mut groups: BTreeMap<Key, Vec<(Arc<Inner>, Progress)>> = BTreeMap::new();
         for task in self.registry.tasks() {
             // Nobody else has it yet.
@@ -50,6 +71,7 @@ impl Mesos {
                     let key = (task.executor.clone(), id.clone());
                     self.registry.break_group(&key, &early);
                 }
+                said.extend(Said::of(&task.executor, &task.info.task_id.value, &journal));
                 continue;
             }
             let progress = journal.progress();
@@ -71,6 +93,10 @@ impl Mesos {
             }
         }
         if let Some(served) = &self.served {
+            said.sort_by_key(|said| said.ended);
+            for Said { executor, task_id, uuids, .. } in said {
+                served.executors.remember(&executor, &task_id, uuids);
+            }
             served.executors.recovered();
         }
         self.recovered.send_replace(true);
@@ -80,6 +106,17 @@ impl Mesos {
     pub(crate) async fn until_recovered(&self) {
         // The sender is here.
         drop(self.recovered.subscribe().wait_for(|recovered| *recovered).await);
+    }
+
+    /// What the executor of a task without an owner has said of it, if it may be asked again.
+    fn said(&self, task: &Accepted) -> Option<Said> {
+        let executor = task.executor_uid.as_deref()?;
+        self.registry.executor(executor)?;
+        let task_id = task.spec.mesos.as_ref()?.task_id.as_deref()?;
+        // What cannot be read is not known to have been stored.
+        let room = Room::beside(&task.spec);
+        let journal = Journal::open(&self.directory.task(&task.uid), room).ok()?;
+        Said::of(executor, task_id, &journal)
     }
 
     /// The executor of these tasks, a group or one alone, may know them.

@@ -1,7 +1,9 @@
 """An executor written against Mesos' v1 HTTP API with nothing but the standard library.
 
 What a task does is said by its data: "run" runs until it is killed, "finish" ends by itself, "burst N"
-sends N updates before that, "eat N" uses N MB, "result N" ends with N bytes of data. Every event is a line on stdout.
+sends N updates before that, "eat N" uses N MB, "result N" ends with N bytes of data. A message "again X"
+has it send its last update of the task X again, and say whether that is acknowledged. Every other event
+is a line on stdout.
 """
 import base64, http.client, json, os, sys, threading, time, uuid
 
@@ -15,6 +17,8 @@ tasks = {}      # not acknowledged at all yet, as they came
 updates = {}    # not acknowledged yet, by uuid
 active = {}     # task id -> its data
 held = []       # memory in use
+last = {}       # the last update of each task
+again = set()   # uuids of what was sent again
 
 
 def say(*words):
@@ -47,7 +51,7 @@ def update(task, state, **more):
         task_id={"value": task}, state=state, source="SOURCE_EXECUTOR", timestamp=time.time(),
         uuid=base64.b64encode(uuid.uuid4().bytes).decode(), **more)
     with lock:
-        updates[status["uuid"]] = {"status": status}
+        updates[status["uuid"]] = last[task] = {"status": status}
     call({"type": "UPDATE", "update": {"status": status}})
 
 
@@ -91,6 +95,8 @@ def handle(event):
         with lock:
             tasks.pop(event["acknowledged"]["task_id"]["value"], None)
             updates.pop(event["acknowledged"]["uuid"], None)
+        if event["acknowledged"]["uuid"] in again:
+            say(kind, event["acknowledged"]["task_id"]["value"])
         return
     say(kind, *names)
     for info in infos:
@@ -99,7 +105,11 @@ def handle(event):
         threading.Thread(target=run, args=(info,)).start()
     if kind == "KILL":
         threading.Thread(target=kill, args=(names[0],)).start()
-    if kind == "MESSAGE":
+    if kind == "MESSAGE" and names[0].startswith("again "):
+        repeated = last[names[0].split()[1]]
+        again.add(repeated["status"]["uuid"])
+        call({"type": "UPDATE", "update": repeated})
+    elif kind == "MESSAGE":
         data = base64.b64encode(("echo " + names[0]).encode()).decode()
         call({"type": "MESSAGE", "message": {"data": data}})
     if kind == "SHUTDOWN" and "stubborn" not in sys.argv:

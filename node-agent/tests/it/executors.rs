@@ -37,6 +37,14 @@ async fn start(cluster: &Cluster, machine: &Machine) -> String {
     uid
 }
 
+/// Sends an executor a message.
+async fn tell(cluster: &Cluster, machine: &Machine, executor: &str, message: &'static str) {
+    let group = meseta_pki::CONTROL_PLANE_GROUP;
+    let path = format!("/v1/executors/{executor}/message");
+    let sent = machine.call(cluster, group, Method::POST, &path, message).await;
+    assert_eq!(sent.status(), StatusCode::ACCEPTED);
+}
+
 fn in_group(mut spec: Value, index: i64, size: i64) -> Value {
     spec["mesos"]["group"] = json!({"id": "g", "size": size, "index": index});
     spec
@@ -66,9 +74,7 @@ async fn an_executor_runs_tasks_and_is_spoken_to() {
     // Messages, both ways.
     let group = meseta_pki::CONTROL_PLANE_GROUP;
     let mut stream = machine.call(&cluster, group, Method::GET, "/v1/messages", "").await;
-    let path = format!("/v1/executors/{uid}/message");
-    let sent = machine.call(&cluster, group, Method::POST, &path, "hello").await;
-    assert_eq!(sent.status(), StatusCode::ACCEPTED);
+    tell(&cluster, &machine, &uid, "hello").await;
     let record = stream.frame().await.unwrap().unwrap().into_data().unwrap();
     let (_, record) = std::str::from_utf8(&record).unwrap().split_once('\n').unwrap();
     let record: Value = serde_json::from_str(record).unwrap();
@@ -263,6 +269,28 @@ async fn no_update_is_lost_or_told_twice_when_the_agent_is_killed_meanwhile() {
     println!("{met} kills in the middle of a burst");
     is_whole(&told);
     cluster.until_told("chatty").await;
+}
+
+#[tokio::test]
+async fn what_an_executor_says_again_of_a_task_that_is_over_is_acknowledged() {
+    let cluster = Cluster::start().await;
+    let mut machine = Machine::start(&cluster).await;
+    let uid = start(&cluster, &machine).await;
+    cluster.launch(&machine.name, "a", inner("e", "a", "finish")).await;
+    cluster.until_told("a").await;
+    machine.kill_agent().await;
+    machine.start_agent(&cluster);
+    eventually(|| {
+        let output = machine.output(&uid);
+        async move {
+            let back = output.lines().filter(|heard| *heard == "SUBSCRIBED").count() == 2;
+            if back { Ok(()) } else { Err(output) }
+        }
+    })
+    .await;
+    tell(&cluster, &machine, &uid, "again a").await;
+    until_heard(&machine, &uid, "ACKNOWLEDGED a").await;
+    assert_eq!(states_of(&cluster.until_told("a").await), ["STARTING", "RUNNING", "FINISHED"]);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use meseta_mesos_wire::v1;
 use meseta_serve::BodyRoom;
 
 use super::{Executors, Slot, Turn};
-use crate::session::Acknowledgement;
+use crate::session::{Acknowledgement, Session};
 use crate::update::{self, Origin};
 
 /// Why an update is not stored. The executor has to send it again.
@@ -85,7 +85,9 @@ async fn store(executors: &Executors, slot: &Slot, status: v1::TaskStatus) -> io
     }
     let task = slot.quietly(|session| session.task_of(&task_id).map(str::to_owned));
     let Some(uid) = task else {
-        tracing::warn!(executor = facts.uid, task_id, "an update of a task it was not given");
+        if !slot.change(|session| session.late(&acknowledgement)) {
+            log_stray(slot, &task_id);
+        }
         return Ok(());
     };
     let origin = Origin {
@@ -102,6 +104,16 @@ async fn store(executors: &Executors, slot: &Slot, status: v1::TaskStatus) -> io
     let stored = executors.backend().store(uid.clone(), status).await?;
     slot.change(|session| session.stored(&uid, acknowledgement, terminal, stored));
     Ok(())
+}
+
+/// The first of an executor is worth a warning; it may have any number of them.
+fn log_stray(slot: &Slot, task_id: &str) {
+    let (executor, what) = (&slot.facts().uid, "an update of a task it was not given");
+    if slot.quietly(Session::first_stray) {
+        tracing::warn!(executor, task_id, "{what}; further ones are not told of");
+    } else {
+        tracing::debug!(executor, task_id, "{what}");
+    }
 }
 
 fn now_seconds() -> f64 {

@@ -29,11 +29,16 @@ pub(super) struct Acknowledgements {
 impl Acknowledgements {
     /// An update was stored: acknowledges and remembers it.
     pub(super) fn stored(&mut self, acknowledgement: Acknowledgement) {
+        self.remember(acknowledgement.clone());
+        self.push(acknowledgement);
+    }
+
+    /// Remembers an update that was stored before.
+    pub(super) fn remember(&mut self, acknowledgement: Acknowledgement) {
         if self.remembered.len() == MAX_REMEMBERED {
             self.remembered.pop_front();
         }
-        self.remembered.push_back(acknowledgement.clone());
-        self.push(acknowledgement);
+        self.remembered.push_back(acknowledgement);
     }
 
     /// Acknowledges an update again if it is remembered.
@@ -43,6 +48,15 @@ impl Acknowledgements {
             self.push(acknowledgement.clone());
         }
         repeated
+    }
+
+    /// Acknowledges an update of a task of which an update is remembered.
+    pub(super) fn late(&mut self, acknowledgement: &Acknowledgement) -> bool {
+        let late = self.remembered.iter().any(|known| known.task_id == acknowledgement.task_id);
+        if late {
+            self.push(acknowledgement.clone());
+        }
+        late
     }
 
     /// The next one to send.

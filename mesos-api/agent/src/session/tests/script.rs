@@ -23,6 +23,10 @@ pub(super) fn policy(seconds: &str) -> v1::KillPolicy {
     v1::KillPolicy { grace_period: Some(v1::DurationInfo { nanoseconds }) }
 }
 
+fn acknowledgement(id: &str, uuid: &str) -> Acknowledgement {
+    Acknowledgement { task_id: id.to_owned(), uuid: uuid.as_bytes().to_vec() }
+}
+
 pub(super) fn show(out: &Out) -> String {
     let ids = |tasks: &[v1::TaskInfo]| {
         tasks.iter().map(|task| task.task_id.value.as_str()).collect::<Vec<_>>().join(" ")
@@ -111,6 +115,7 @@ impl Play {
                     self.line(error);
                 }
             }
+            ["remember", id, uuid] => self.session.remember(acknowledgement(id, uuid)),
             ["ended", id] => self.session.ended(&uid_of(id)),
             ["tick", at] => self.session.tick(Duration::from_secs(at.parse().unwrap())),
             ["close"] => self.session.close(),
@@ -161,11 +166,13 @@ impl Play {
     }
 
     fn update(&mut self, id: &str, terminal: bool, uuid: &str, stored: Stored) {
+        let acknowledgement = acknowledgement(id, uuid);
         let Some(uid) = self.session.task_of(id).map(str::to_owned) else {
-            return self.line("dropped");
+            if !self.session.late(&acknowledgement) {
+                self.line("dropped");
+            }
+            return;
         };
-        let uuid = uuid.as_bytes().to_vec();
-        let acknowledgement = Acknowledgement { task_id: id.to_owned(), uuid };
         self.session.stored(&uid, acknowledgement, terminal, stored);
     }
 }

@@ -49,9 +49,7 @@ fn an_update_of_a_task_that_the_executor_was_not_given_is_dropped() {
          subscribe
          update x running u1
          launch a
-         update a end u2
-         ended a
-         update a running u3",
+         update a end u2",
         &expect![[r"
             update x running u1
               dropped
@@ -63,8 +61,55 @@ fn an_update_of_a_task_that_the_executor_was_not_given_is_dropped() {
               LAUNCH a
             update a end u2
               ACKNOWLEDGED a u2
+        "]],
+    );
+}
+
+#[test]
+fn what_is_said_of_a_task_that_is_over_is_acknowledged_and_lost() {
+    check(
+        "launch a
+         subscribe
+         update a end u1
+         ended a
+         update a end u1
+         update a running u2
+         launch a as uid-2
+         update a running u3",
+        &expect![[r"
+            launch a
+            subscribe
+              SUBSCRIBED
+              LAUNCH a
+            update a end u1
+              ACKNOWLEDGED a u1
             ended a
+            update a end u1
+              ACKNOWLEDGED a u1
+            update a running u2
+              ACKNOWLEDGED a u2
+            launch a as uid-2
+              LAUNCH a
             update a running u3
+              ACKNOWLEDGED a u3
+        "]],
+    );
+}
+
+#[test]
+fn an_executor_hears_of_what_the_agent_stored_before_it_died() {
+    check(
+        "remember a u1
+         subscribe
+         update a end u1
+         update b end u2",
+        &expect![[r"
+            remember a u1
+            subscribe
+              SUBSCRIBED
+            update a end u1
+              ACKNOWLEDGED a u1
+            update b end u2
               dropped
         "]],
     );
