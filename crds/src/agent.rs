@@ -23,6 +23,7 @@ use crate::quantity::ResourceList;
     derive = "PartialEq",
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
+    printcolumn = r#"{"name":"Cordoned","type":"boolean","jsonPath":".spec.unschedulable"}"#,
     printcolumn = r#"{"name":"CPU","type":"string","jsonPath":".status.capacity.cpu"}"#,
     printcolumn = r#"{"name":"Memory","type":"string","jsonPath":".status.capacity.memory"}"#,
     printcolumn = r#"{"name":"Disk","type":"string","jsonPath":".status.capacity.disk","priority":1}"#,

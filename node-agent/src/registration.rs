@@ -189,11 +189,8 @@ impl Registration<'_> {
         let generation = agent.metadata.generation.unwrap_or_default();
         let now = Time(jiff::Timestamp::now());
         let mut conditions = current.conditions;
-        let (reason, message) = if facts.orphans.is_empty() {
-            ("AgentReady", "takes tasks".to_owned())
-        } else {
-            ("OrphanedTasks", orphans(&facts.orphans))
-        };
+        // One that takes no new tasks is well: those that run are looked after.
+        let (reason, message) = readiness(agent.spec.unschedulable, &facts.orphans);
         let ready = Value::True;
         condition::set(&mut conditions, kind::READY, ready, reason, &message, generation, &now);
         let (available, reason, message) = match &facts.disk {
@@ -222,11 +219,24 @@ impl Registration<'_> {
     }
 }
 
-fn orphans(orphans: &[String]) -> String {
+/// Reason and message of an agent that looks after its tasks.
+fn readiness(cordoned: bool, orphans: &[String]) -> (&'static str, String) {
+    let (reason, message) = if cordoned {
+        ("AgentCordoned", "takes no new tasks: it is cordoned (spec.unschedulable)")
+    } else {
+        ("AgentReady", "takes tasks")
+    };
+    if orphans.is_empty() {
+        return (reason, message.to_owned());
+    }
+    ("OrphanedTasks", format!("{message}; {}", runs_on(orphans)))
+}
+
+fn runs_on(orphans: &[String]) -> String {
     let named = orphans.get(..MAX_ORPHANS_NAMED).unwrap_or(orphans).join(", ");
     let more = orphans.len().saturating_sub(MAX_ORPHANS_NAMED);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!("takes tasks; runs on without a record: {named}{more}")
+    format!("runs on without a record: {named}{more}")
 }
 
 async fn sleep_until(due: Option<Instant>) {
@@ -244,9 +254,25 @@ mod tests {
     fn orphans_are_named_as_far_as_people_read() {
         let names: Vec<String> = (0..7).map(|n| format!("default/t{n}")).collect();
         assert_eq!(
-            orphans(&names),
-            "takes tasks; runs on without a record: default/t0, default/t1, default/t2, \
-             default/t3, default/t4 and 2 more"
+            runs_on(&names),
+            "runs on without a record: default/t0, default/t1, default/t2, default/t3, \
+             default/t4 and 2 more"
         );
+    }
+
+    #[test]
+    fn an_agent_says_that_it_takes_no_new_tasks() {
+        let cordoned = "takes no new tasks: it is cordoned (spec.unschedulable)";
+        let orphaned = |first: &str| format!("{first}; runs on without a record: default/t");
+        let orphan = ["default/t".to_owned()];
+        let told = [
+            (false, &[][..], ("AgentReady", "takes tasks".to_owned())),
+            (true, &[][..], ("AgentCordoned", cordoned.to_owned())),
+            (false, &orphan[..], ("OrphanedTasks", orphaned("takes tasks"))),
+            (true, &orphan[..], ("OrphanedTasks", orphaned(cordoned))),
+        ];
+        for (unschedulable, orphans, expected) in told {
+            assert_eq!(readiness(unschedulable, orphans), expected);
+        }
     }
 }

@@ -3,8 +3,8 @@
 use futures::StreamExt as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
-use kube::api::{WatchEvent, WatchParams};
-use meseta_crds::condition::{is_true, kind};
+use kube::api::{Patch, PatchParams, WatchEvent, WatchParams};
+use meseta_crds::condition::{get, is_true, kind};
 use meseta_crds::task::reason;
 use meseta_crds::{SYSTEM_NAMESPACE, TaskState, agent_lease_name};
 use serde_json::json;
@@ -32,8 +32,19 @@ async fn an_agent_registers_and_gives_signs_of_life() {
     let (leases, name) = (&leases, &agent_lease_name(&machine.name));
     eventually(|| async move { leases.get(name).await.map_err(|err| err.to_string()) }).await;
 
-    // A record that somebody removes is made again.
+    // It says of itself that it is cordoned, and that it is well.
     let agents: Api<meseta_crds::Agent> = Api::all(cluster.client.clone());
+    let cordon = Patch::Merge(json!({"spec": {"unschedulable": true}}));
+    agents.patch(&machine.name, &PatchParams::default(), &cordon).await.unwrap();
+    cluster
+        .until_agent(&machine.name, |agent| {
+            let conditions = agent.status.as_ref().map(|status| status.conditions.as_slice());
+            get(conditions.unwrap_or_default(), kind::READY)
+                .is_some_and(|ready| ready.status == "True" && ready.reason == "AgentCordoned")
+        })
+        .await;
+
+    // A record that somebody removes is made again.
     let uid = agent.metadata.uid;
     agents.delete(&machine.name, &kube::api::DeleteParams::default()).await.unwrap();
     cluster.until_agent(&machine.name, |agent| agent.metadata.uid != uid).await;
