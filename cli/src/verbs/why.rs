@@ -90,6 +90,9 @@ fn scheduler(who: &str, record: &Value) -> String {
             "{who} is run by an external scheduler{tasks}, which is connected{since} and decides \
              itself what to launch of what it is offered for {roles}"
         ),
+        Some(false) if record["metadata"]["deletionTimestamp"].is_string() => {
+            format!("{who} is run by an external scheduler{tasks}, which is gone{since}")
+        }
         Some(false) => {
             let timeout = spec["failoverTimeoutSeconds"].as_i64().unwrap_or_default();
             format!(
@@ -166,6 +169,13 @@ mod tests {
             "framework f is run by an external scheduler with 3 active tasks, which is gone since \
              2026-01-02T03:04:05Z; unless it comes back within 60 s, the framework and its tasks are \
              removed"
+        );
+        let mut deleted = seen(false);
+        deleted["metadata"]["deletionTimestamp"] = since.into();
+        assert_eq!(
+            sentence("Framework", "f", &deleted),
+            "framework f is run by an external scheduler with 3 active tasks, which is gone since \
+             2026-01-02T03:04:05Z; it is being deleted"
         );
         assert_eq!(
             sentence("Framework", "f", &record(json!({}))),

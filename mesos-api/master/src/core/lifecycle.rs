@@ -148,6 +148,12 @@ pub fn forgotten(rows: &Rows) -> Vec<Step> {
         .collect()
 }
 
+/// Tasks of a framework that have not ended.
+#[must_use]
+pub fn active(rows: &Rows) -> usize {
+    rows.iter().filter(|row| !row.is_executor() && !row.state.is_terminal()).count()
+}
+
 /// The status of a framework's record, `changed` at a time if the scheduler came or went then.
 #[must_use]
 pub fn status(
@@ -164,10 +170,14 @@ pub fn status(
         }
         _ => Some(changed.clone()),
     };
-    let (state, value, message) = if connected {
-        ("Connected", condition::Value::True, "The scheduler is subscribed.")
-    } else {
-        ("Disconnected", condition::Value::False, "The scheduler is not subscribed.")
+    let (state, value) = match connected {
+        true => ("Connected", condition::Value::True),
+        false => ("Disconnected", condition::Value::False),
+    };
+    let message = match (record.metadata.deletion_timestamp.is_some(), connected) {
+        (false, true) => "The scheduler is subscribed.",
+        (false, false) => "The scheduler is not subscribed.",
+        (true, _) => "It is being torn down: this record goes with the last of its tasks.",
     };
     let mut status = FrameworkStatus {
         observed_generation: record.metadata.generation,

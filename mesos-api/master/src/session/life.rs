@@ -50,7 +50,7 @@ impl Session {
             return None;
         };
         if record.metadata.deletion_timestamp.is_some() {
-            return self.tear_down(&record).await;
+            return self.tear_down(&record, reported).await;
         }
         let (connected, since, torn_down) = {
             let mut state = self.lock();
@@ -80,10 +80,10 @@ impl Session {
             }
         }
         let uid = record.uid().unwrap_or_default();
-        let (active, forgotten) = self.office.rows.with_tasks(&uid, |rows| {
-            let active = rows.iter().filter(|row| !row.is_executor() && !row.state.is_terminal());
-            (active.count(), lifecycle::forgotten(rows))
-        });
+        let (active, forgotten) = self
+            .office
+            .rows
+            .with_tasks(&uid, |rows| (lifecycle::active(rows), lifecycle::forgotten(rows)));
         if !forgotten.is_empty() && !self.office.carry_out(forgotten, &uid, &known.name).await {
             next = soonest(next, uptime_millis() + RETRY_MS);
         }
@@ -143,15 +143,25 @@ impl Session {
         Ok(None)
     }
 
-    /// A framework that is to go: its scheduler is told, its tasks go, then its record.
-    async fn tear_down(&self, record: &Framework) -> Option<i64> {
+    /// A framework that is to go: its scheduler is told, its tasks go, then its record. Says when to
+    /// look again.
+    async fn tear_down(&self, record: &Framework, reported: &mut i64) -> Option<i64> {
         let uid = record.uid().unwrap_or_default();
         if self.end_stream(Some(REMOVED)) {
             self.office.term.market.leave(&uid).await.ok();
         }
-        let steps = self.office.rows.with_tasks(&uid, |rows| lifecycle::teardown(record, rows));
-        if steps.is_empty() {
-            return None;
+        let (steps, left, active) = self.office.rows.with_tasks(&uid, |rows| {
+            (lifecycle::teardown(record, rows), !rows.is_empty(), lifecycle::active(rows))
+        });
+        let told = if left {
+            let changed = Time(Timestamp::from_millisecond(now()).unwrap_or_default());
+            let status = lifecycle::status(record, false, &changed, active);
+            self.report(record, status, reported).await
+        } else {
+            Ok(None)
+        };
+        if let (true, Ok(due)) = (steps.is_empty(), told) {
+            return due;
         }
         self.office.carry_out(steps, &uid, &record.name_any()).await;
         Some(uptime_millis() + RETRY_MS)

@@ -54,6 +54,24 @@ async fn a_scheduler_that_is_gone_longer_than_it_said_is_torn_down() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_framework_that_is_torn_down_says_what_it_waits_for() {
+    let (cluster, plane, agents) = Cluster::with_agent(4).await;
+    let mut scheduler = plane.scheduler("f").await;
+    scheduler.run("t").await;
+    until_connected(&cluster, true).await;
+    // Nobody is left to end the task.
+    drop(agents);
+    scheduler.tell(call::Type::Teardown, Call::default()).await;
+    eventually("the record tells", || async {
+        let all = cluster.frameworks().list(&Default::default()).await.unwrap();
+        let status = all.items.first()?.status.clone()?;
+        let told = status.message?.starts_with("It is being torn down");
+        (told && status.summary? == "1" && !status.scheduler?.connected).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_next_leader_goes_on_where_the_last_was_killed() {
     let cluster = Cluster::start().await;
     let leader = cluster.control_plane("a").await;

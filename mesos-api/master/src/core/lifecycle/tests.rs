@@ -196,6 +196,13 @@ fn the_status_says_since_when_and_is_ready_while_connected() {
     assert_eq!(gone.state.as_deref(), Some("Disconnected"));
     assert_eq!(gone.scheduler.unwrap().since, Some(time(30)));
     assert!(!condition::is_true(&gone.conditions, "Ready"));
+
+    record.metadata.deletion_timestamp = Some(time(40));
+    let going = status(&record, false, &time(50), 1);
+    let ready = condition::get(&going.conditions, "Ready").unwrap();
+    let message = "It is being torn down: this record goes with the last of its tasks.";
+    assert_eq!((ready.status.as_str(), ready.message.as_str()), ("False", message));
+    assert_eq!(going.message.as_deref(), Some(message));
 }
 
 #[test]
