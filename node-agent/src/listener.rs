@@ -186,7 +186,7 @@ impl Routes {
     fn messages(&self) -> Answer {
         let messages = self.registry.messages.listen();
         let records = futures::stream::unfold(messages, async |mut messages| {
-            let record = messages.recv().await?;
+            let record = messages.next().await?;
             Some((record, messages))
         });
         let frames = records.map(|record| Ok(Frame::data(record)));
