@@ -4,6 +4,8 @@
 //! differs, whoever changed it. So an agent that was marked as unreachable says that it is there, and
 //! one whose record is gone with the store makes another.
 
+mod known;
+
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -21,6 +23,7 @@ use tokio::time::Instant;
 use crate::fingerprint::{Disk, Fingerprint};
 use crate::node::{Node, unix_millis};
 use crate::report::{Backoff, WriteError, request};
+use known::{Known, version};
 
 /// Least time between two writes of the record.
 const WRITE_DISTANCE: Duration = Duration::from_millis(500);
@@ -60,7 +63,7 @@ impl Registration<'_> {
         let selector = format!("metadata.name={}", self.node.name);
         let config = watcher::Config::default().fields(&selector);
         let mut events = watcher(agents.clone(), config).boxed();
-        let mut record: Option<Agent> = None;
+        let mut known = Known::default();
         let mut listed = false;
         let mut found = None;
         let mut backoff = Backoff::default();
@@ -77,11 +80,11 @@ impl Registration<'_> {
                     Some(Ok(Event::Init)) => found = None,
                     Some(Ok(Event::InitApply(agent))) => found = Some(agent),
                     Some(Ok(Event::InitDone)) => {
-                        record = found.take();
+                        known.listed(found.take());
                         listed = true;
                     }
-                    Some(Ok(Event::Apply(agent))) => record = Some(agent),
-                    Some(Ok(Event::Delete(_))) => record = None,
+                    Some(Ok(Event::Apply(agent))) => known.told(agent),
+                    Some(Ok(Event::Delete(_))) => known.listed(None),
                     Some(Err(err)) => {
                         let error = &err as &dyn std::error::Error;
                         tracing::debug!(error, "the agent's record is not watched");
@@ -96,14 +99,14 @@ impl Registration<'_> {
             if !listed {
                 continue;
             }
-            if !self.recognise(record.as_ref(), &mut goes_back_since) {
+            if !self.recognise(known.record(), &mut goes_back_since) {
                 due = Some(Instant::now() + RECOGNISE_INTERVAL);
             }
-            match self.write(&agents, record.as_ref()).await {
+            match self.write(&agents, known.record()).await {
                 Ok(None) => backoff.reset(),
                 Ok(Some(written)) => {
                     backoff.reset();
-                    record = Some(written);
+                    known.answered(Some(written));
                     // The answer may be the first sight of a record that was just made.
                     due = Some(Instant::now() + WRITE_DISTANCE);
                     tokio::time::sleep(WRITE_DISTANCE).await;
@@ -116,7 +119,9 @@ impl Registration<'_> {
                     if matches!(err, WriteError::Conflict | WriteError::NotFound) {
                         // It is not what the watch has told: a store may have lost it without a word.
                         let read = request(self.node, agents.get_opt(&self.node.name));
-                        record = read.await.unwrap_or(record);
+                        if let Ok(read) = read.await {
+                            known.answered(read);
+                        }
                     }
                     due = Some(Instant::now() + backoff.next());
                 }
@@ -128,7 +133,7 @@ impl Registration<'_> {
     fn recognise(&self, record: Option<&Agent>, goes_back_since: &mut Option<Instant>) -> bool {
         let Some(agent) = record else { return true };
         let uid = agent.uid().unwrap_or_default();
-        let version = agent.resource_version().unwrap_or_default().parse().unwrap_or_default();
+        let version = version(agent);
         if self.node.memory.goes_back(&uid, version) {
             let since = goes_back_since.get_or_insert_with(Instant::now);
             if since.elapsed() < GOES_BACK_PATIENCE {
