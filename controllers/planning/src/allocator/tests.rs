@@ -3,7 +3,9 @@
 mod explanations;
 mod market;
 mod offers;
+mod portions;
 mod properties;
 mod scenarios;
 mod script;
 mod sharing;
+mod taken_back;

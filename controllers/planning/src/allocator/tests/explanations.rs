@@ -180,3 +180,24 @@ fn it_waits_for_its_turn() {
         "#]],
     );
 }
+
+#[test]
+fn a_task_that_waits_says_so_if_its_room_is_offered() {
+    check(
+        "agent a cpu=4 memory=4Gi
+         agent b cpu=4 memory=4Gi
+         seat f
+         allocate
+         task t cpu=1 memory=1Gi role=b
+         allocate
+         explain t
+         gone agent b
+         explain t",
+        expect![[r#"
+            #1:f@a(cpu=4 memory=4Gi) #2:f@b(cpu=4 memory=4Gi)
+            -
+            needs 1 cpu and 1Gi memory; 2 of 2 agents have them; both are full (at most 0 cpus and 0 memory free); what it needs is offered to schedulers on 2 of them
+            needs 1 cpu and 1Gi memory; the only agent has them; it is full (at most 0 cpus and 0 memory free); what it needs is offered to schedulers
+        "#]],
+    );
+}
