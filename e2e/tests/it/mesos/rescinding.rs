@@ -1,6 +1,6 @@
 //! Offers that are taken back while their scheduler thinks about them.
 
-use meseta_e2e::{Client, Event, Layout, Options, Scheduler, StoreKind, command_task};
+use meseta_e2e::{Client, Event, Layout, Options, Scheduler, StoreKind, command_task, scalar};
 use serde_json::{Value, json};
 
 use crate::yaml;
@@ -8,6 +8,7 @@ use crate::yaml;
 on_both_stores!(
     a_cordoned_agent_takes_its_offers_back,
     a_guarantee_takes_back_what_is_offered_to_others,
+    who_does_not_answer_makes_room_for_others,
 );
 
 /// Waits until the scheduler is told that this offer is gone, and sees that nobody can read it any more.
@@ -76,4 +77,19 @@ fn a_guarantee_takes_back_what_is_offered_to_others(store: StoreKind) {
     let task = command_task(&rest, "beside", "true");
     scheduler.launch(&rest, &[task]).unwrap();
     scheduler.await_state("beside", "TASK_FINISHED").unwrap();
+}
+
+fn who_does_not_answer_makes_room_for_others(store: StoreKind) {
+    let cluster = Layout::new(store).agent(&[]).start().unwrap();
+    let master = &cluster.control_planes()[0].mesos;
+    let silent = Scheduler::start(master, &Options::new("silent")).unwrap();
+    let all = silent.await_offer(0).unwrap();
+    let task = json!({
+        "command": {"value": "true"},
+        "resources": [scalar("cpus", 0.1), scalar("mem", 32.0)],
+    });
+    let polite = Options::new("polite").accept("polite-", 1, &task, 0.0);
+    let polite = Scheduler::start(master, &polite).unwrap();
+    await_rescinded(&silent, &cluster.client(), &all);
+    polite.await_state("polite-0", "TASK_FINISHED").unwrap();
 }
