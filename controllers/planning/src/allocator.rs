@@ -77,9 +77,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::agents::{Agents, Facts};
-use self::amounts::{Amounts, ResourceId, Resources, Unreadable};
+use self::amounts::{ResourceId, Resources, Unreadable};
 pub use self::explain::Explanation;
 use self::fair_share::Tree;
+use self::offering::Refused;
 use self::offers::Offers;
 use self::refusals::Refusals;
 use self::room::AgentId;
@@ -108,8 +109,8 @@ pub struct Allocator {
     refusals: Refusals,
     /// Offers of this cycle.
     made: BTreeMap<(SeatId, AgentId), OfferId>,
-    /// What was free, in this cycle, on the agents that a seat had refused, when its turn came first.
-    refused: BTreeMap<SeatId, Amounts>,
+    /// Of the seats whose turn came in this cycle.
+    refused: BTreeMap<SeatId, Refused>,
     /// Offers that were taken back and of which nobody was told yet.
     rescinded: BTreeMap<OfferId, SeatId>,
     /// Whether something has happened since it was last looked for offers to be taken back.

@@ -14,12 +14,14 @@ use std::sync::Arc;
 
 use super::Allocator;
 use super::amounts::{Amounts, CPU, MEMORY};
+use super::bits::Bits;
 use super::fair_share::{Allowance, Entitlement};
 use super::offers::Live;
 use super::portion::Portion;
 use super::room::AgentId;
 use super::rows::{Offer, OfferId};
 use super::seats::{LEAST_CPU, LEAST_MEMORY, SeatId, Stance};
+use super::shelves::Shelves;
 
 /// Why an agent is not offered.
 enum Unsuitable {
@@ -27,6 +29,31 @@ enum Unsuitable {
     UntilItGrows,
     /// A limit of its roles does not allow enough.
     UntilRelieved,
+}
+
+/// How much of what is free a seat has refused, as it was seen in this cycle when its turn came first.
+/// To count it anew at each turn would cost as much as there are agents.
+#[derive(Debug)]
+pub(super) struct Refused {
+    part: Amounts,
+    of: Amounts,
+}
+
+impl Refused {
+    fn of(shelves: &Shelves, barred: &Bits) -> Self {
+        Self { part: shelves.sum(barred), of: shelves.spare().clone() }
+    }
+
+    /// What is left of `spare`, if that is refused to the same part.
+    fn rest(&self, spare: &Amounts) -> Amounts {
+        let mut rest = spare.clone();
+        for (resource, part) in self.part.iter() {
+            let amount = spare.get(resource);
+            let refused = amount.saturating_mul(part).checked_div(self.of.get(resource));
+            rest.set(resource, amount - refused.unwrap_or_default());
+        }
+        rest
+    }
 }
 
 impl Allocator {
@@ -48,9 +75,9 @@ impl Allocator {
             return;
         }
         // What it has refused is nothing to be divided between it and the others.
-        let mut spare = shelves.spare().clone();
-        let refused = self.refused.entry(id);
-        spare.subtract(refused.or_insert_with(|| shelves.sum(self.refusals.barred(id))));
+        let barred = self.refusals.barred(id);
+        let refused = self.refused.entry(id).or_insert_with(|| Refused::of(shelves, barred));
+        let spare = refused.rest(shelves.spare());
         let entitlement = self.tree.entitlement(seat.node, &seat.task(), &spare);
         // Agents that only a limit keeps from being offered; they are passed over meanwhile.
         let mut limited = Vec::new();

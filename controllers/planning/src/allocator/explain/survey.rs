@@ -51,11 +51,12 @@ impl Survey {
             }
             survey.taking += 1;
             survey.most_free.raise_to(&agent.free);
+            let mut offered = offers.of(id).peekable();
             if agent.free.covers(&shape.needs) {
                 survey.free += 1;
-            } else {
+            } else if offered.peek().is_some() {
                 let mut without = agent.free.clone();
-                offers.of(id).for_each(|offer| without.add(&offer.amounts));
+                offered.for_each(|offer| without.add(&offer.amounts));
                 survey.offered += usize::from(without.covers(&shape.needs));
             }
         }
