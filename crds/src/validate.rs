@@ -130,14 +130,10 @@ pub fn admit(kind: &str, object: &mut Value, old: Option<&Value>) -> Result<(), 
             task::default_limits(object);
             if let Some(spec) = parse::<TaskSpec>(object, &mut errors) {
                 task::check(&spec, "spec", &mut errors);
-                if let Some(old) = old
-                    && let Some(old_spec) = part::<TaskSpec>(old, "spec")
-                {
-                    task::check_change(&spec, &old_spec, &mut errors);
-                    if old_spec.mesos.is_some() {
-                        check_scheduler_label(object, old, &mut errors);
-                    }
+                if let Some(old) = old.and_then(|old| part::<TaskSpec>(old, "spec")) {
+                    task::check_change(&spec, &old, &mut errors);
                 }
+                check_scheduler_label("mesos", object, old, &mut errors);
             }
             let status = part::<TaskStatus>(object, "status");
             let old_status = old.and_then(|old| part::<TaskStatus>(old, "status"));
@@ -148,14 +144,10 @@ pub fn admit(kind: &str, object: &mut Value, old: Option<&Value>) -> Result<(), 
         "Framework" => {
             if let Some(spec) = parse::<FrameworkSpec>(object, &mut errors) {
                 framework::check(&spec, &mut errors);
-                if let Some(old) = old
-                    && let Some(old_spec) = part::<FrameworkSpec>(old, "spec")
-                {
-                    framework::check_change(&spec, &old_spec, &mut errors);
-                    if old_spec.scheduler.is_some() {
-                        check_scheduler_label(object, old, &mut errors);
-                    }
+                if let Some(old) = old.and_then(|old| part::<FrameworkSpec>(old, "spec")) {
+                    framework::check_change(&spec, &old, &mut errors);
                 }
+                check_scheduler_label("scheduler", object, old, &mut errors);
             }
         }
         "FrameworkRole" => {
@@ -240,8 +232,10 @@ fn check_agent(spec: &AgentSpec, errors: &mut Errors) {
     }
 }
 
-/// The gateway knows schedulers and their tasks by this label: without it they are gone to it.
-fn check_scheduler_label(new: &Value, old: &Value, errors: &mut Errors) {
+/// The gateway knows schedulers and their tasks, whose spec has this `member`, by their label: without
+/// it they are gone to it.
+fn check_scheduler_label(member: &str, new: &Value, old: Option<&Value>, errors: &mut Errors) {
+    let Some(old) = old.filter(|old| !old["spec"][member].is_null()) else { return };
     let label = |object: &Value| object["metadata"]["labels"][SCHEDULER_LABEL].clone();
     let before = label(old);
     if !before.is_null() && label(new) != before {
