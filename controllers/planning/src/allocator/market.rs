@@ -178,11 +178,12 @@ impl Allocator {
     /// Takes back what is offered beneath a role beyond its limits, the newest first.
     pub(super) fn take_back_beyond_limits(&mut self, path: &str) {
         let Some(role) = self.tree.find_role(path) else { return };
+        // Mostly it is within them, and then no offer is looked at.
+        if self.tree.get(role).beyond_limit().is_empty() {
+            return;
+        }
         for id in self.offers.all_revocable() {
             let beyond = self.tree.get(role).beyond_limit();
-            if beyond.is_empty() {
-                return;
-            }
             let Some(live) = self.offers.get(id) else { continue };
             let helps = beyond.iter().any(|resource| live.amounts.get(*resource) > 0);
             if helps && self.tree.is_beneath(self.seats.get(live.seat).node, role) {

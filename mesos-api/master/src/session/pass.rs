@@ -193,10 +193,6 @@ impl Session {
     }
 
     fn look_at_task(&self, row: TaskRow, uptime: i64, agenda: &mut Agenda) {
-        let silent_since = match self.office.rows.standing(&row.agent) {
-            Standing::Unreachable(since) => Some(since),
-            Standing::Registered | Standing::Unknown => None,
-        };
         let mut state = self.lock();
         let partition_aware =
             state.record.as_ref().is_some_and(|record| record.capabilities.partition_aware);
@@ -206,7 +202,13 @@ impl Session {
         if let Some(send) = send {
             let status = match send {
                 Send::Update(status) => statuses::shown(*status, partition_aware),
-                Send::Own(own) => statuses::own(&row, own, silent_since, partition_aware, now()),
+                Send::Own(own) => {
+                    let silent_since = match self.office.rows.standing(&row.agent) {
+                        Standing::Unreachable(since) => Some(since),
+                        Standing::Registered | Standing::Unknown => None,
+                    };
+                    statuses::own(&row, own, silent_since, partition_aware, now())
+                }
             };
             state.send(&events::update(status));
         }
