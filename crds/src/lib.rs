@@ -12,6 +12,7 @@ pub mod definitions;
 pub mod framework;
 pub mod framework_role;
 pub mod merge_patch;
+pub mod mesos_amount;
 pub mod offer;
 pub mod quantity;
 pub mod task;

@@ -145,6 +145,17 @@ pub struct Executor {
     pub shutdown_grace_period_seconds: i64,
 }
 
+impl TaskSpec {
+    /// Seconds it has to end once it is asked to, where no wish says otherwise.
+    #[must_use]
+    pub fn grace_seconds(&self) -> i64 {
+        match &self.executor {
+            Some(executor) => executor.shutdown_grace_period_seconds,
+            None => self.termination_grace_period_seconds,
+        }
+    }
+}
+
 /// Seconds an executor has to shut down where nothing else is said; as in Mesos.
 #[must_use]
 pub fn default_shutdown_grace_seconds() -> i64 {

@@ -63,11 +63,7 @@ pub(crate) struct Accepted {
 impl Accepted {
     /// Time between the wish to end and SIGKILL, as it was accepted.
     pub(crate) fn grace_millis(&self) -> i64 {
-        let seconds = match &self.spec.executor {
-            Some(executor) => executor.shutdown_grace_period_seconds,
-            None => self.spec.termination_grace_period_seconds,
-        };
-        seconds.max(0).saturating_mul(1000)
+        self.spec.grace_seconds().max(0).saturating_mul(1000)
     }
 }
 

@@ -31,8 +31,8 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// How much a listener bears.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at a time; one more waits for a place, the others in the kernel's backlog. 10,000 agents and their watches
-    /// come over one connection each.
+    /// Connections at a time; one more waits for a place, the others in the kernel's backlog. 10,000
+    /// agents and their watches come over one connection each.
     pub max_connections: usize,
     /// Time for the TLS handshake.
     pub handshake_timeout: Duration,

@@ -23,7 +23,8 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Stores an update of the task, synced, in the order of the calls: one at a time for each
     /// executor. `status` is complete (agent, executor, source, timestamp, container) and has a uuid
-    /// of 16 bytes; it may be as large as a call. The future is not dropped before it ends, unless the process dies.
+    /// of 16 bytes; it may be as large as a call. The future is not dropped before it ends, unless the
+    /// process dies.
     ///
     /// # Errors
     /// The disk refused: the executor is answered 503 and not acknowledged.

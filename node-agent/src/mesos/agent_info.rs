@@ -1,13 +1,10 @@
 //! What executors are told of their agent. Pure.
 
-use meseta_crds::{Quantity, ResourceList};
+use meseta_crds::{Quantity, ResourceList, mesos_amount};
 use meseta_mesos_wire::v1::{AgentId, AgentInfo, Attribute, Resource};
 
 use super::status::scalar;
 use crate::fingerprint::Fingerprint;
-
-/// Bytes of Mesos' MB.
-const MEGABYTE: i64 = 1 << 20;
 
 /// The agent of this name, which serves executors at `port`, with what its record reports.
 pub(super) fn agent_info(
@@ -30,25 +27,12 @@ pub(super) fn agent_info(
 /// Amounts under Mesos' names; what is no amount, or nothing, is left out.
 fn resources(capacity: &ResourceList) -> Vec<Resource> {
     let resource = |name: &str, amount: &Quantity| {
-        // In thousandths, as Mesos computes.
-        let (name, thousandths) = match name {
-            "cpu" => ("cpus", amount.millis().ok()?),
-            "gpu" => ("gpus", amount.millis().ok()?),
-            "memory" => ("mem", megabytes(amount)?),
-            "disk" => ("disk", megabytes(amount)?),
-            other => (other, amount.millis().ok()?),
-        };
+        let (name, thousandths) = mesos_amount::of_record(name, amount)?;
         #[expect(clippy::cast_precision_loss, reason = "exact for what machines have")]
-        let thousandths = Some(thousandths).filter(|amount| *amount > 0)? as f64;
+        let thousandths = thousandths as f64;
         Some(scalar(name, thousandths / 1000.0))
     };
     capacity.iter().filter_map(|(name, amount)| resource(name, amount)).collect()
-}
-
-/// Bytes in thousandths of a megabyte.
-fn megabytes(bytes: &Quantity) -> Option<i64> {
-    let thousandths = i128::from(bytes.units().ok()?) * 1000 / i128::from(MEGABYTE);
-    i64::try_from(thousandths).ok()
 }
 
 #[cfg(test)]

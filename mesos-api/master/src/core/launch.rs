@@ -22,7 +22,7 @@ use meseta_crds::task::{
 };
 use meseta_crds::{
     AGENT_FINALIZER, FRAMEWORK_LABEL, GROUP, MESOS, Quantity, ResourceList, SCHEDULER_FINALIZER,
-    SCHEDULER_LABEL, Task, TaskSpec, VERSION,
+    SCHEDULER_LABEL, Task, TaskSpec, VERSION, mesos_amount,
 };
 use meseta_mesos_wire::{json, v1};
 
@@ -249,7 +249,7 @@ fn limits(task: &v1::TaskInfo) -> ResourceList {
             }
             // Without a limit a container may use idle cores beyond its share.
             ("mem", amount) => {
-                let limit = amount.map_or_else(|| Quantity::new(NO_LIMIT), resources::mebibytes);
+                let limit = amount.map_or_else(|| Quantity::new(NO_LIMIT), mesos_amount::mebibytes);
                 limits.insert("memory".to_owned(), limit);
             }
             _ => {}

@@ -1,11 +1,4 @@
-//! Mesos' resources and those of records.
-//!
-//! | Mesos | record |
-//! |---|---|
-//! | `cpus` | `cpu`, cores |
-//! | `mem`, `disk` in MB | `memory`, `disk` in bytes; a MB is a MiB |
-//! | `gpus` | `gpu` |
-//! | another scalar | the same name, a count |
+//! Mesos' resources and those of records; [`mesos_amount`] says how they correspond.
 //!
 //! Scalars are computed in thousandths, as in Mesos. Records are offered what is a whole number of
 //! thousandths, and use the least number of bytes that holds what is asked.
@@ -16,16 +9,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use meseta_crds::{Quantity, ResourceList};
+use meseta_crds::{ResourceList, mesos_amount};
 use meseta_mesos_wire::v1::Resource;
 use meseta_mesos_wire::v1::resource::AllocationInfo;
 use meseta_mesos_wire::v1::value::{Scalar, Type};
 
 use super::framework::Capabilities;
 use super::roles;
-
-/// Bytes of Mesos' MB.
-const MIB: i128 = 1024 * 1024;
 
 /// Amounts by Mesos' names, in thousandths. None is zero or negative.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,16 +26,9 @@ impl Amounts {
     /// an amount.
     #[must_use]
     pub fn of_list(list: &ResourceList) -> Self {
-        let thousandths = |name: &str, quantity: &Quantity| match name {
-            "memory" | "disk" => {
-                let bytes = i128::from(quantity.units().ok()?);
-                i64::try_from(bytes * 1000 / MIB).ok()
-            }
-            _ => quantity.millis().ok(),
-        };
         let amounts = list.iter().filter_map(|(name, quantity)| {
-            let amount = thousandths(name, quantity).filter(|amount| *amount > 0)?;
-            Some((mesos_name(name).to_owned(), amount))
+            let (name, thousandths) = mesos_amount::of_record(name, quantity)?;
+            Some((name.to_owned(), thousandths))
         });
         Self(amounts.collect())
     }
@@ -54,11 +37,8 @@ impl Amounts {
     #[must_use]
     pub fn to_list(&self) -> ResourceList {
         let entry = |(name, amount): (&String, &i64)| {
-            let quantity = match name.as_str() {
-                "mem" | "disk" => mebibytes(*amount),
-                _ => Quantity::from_millis(*amount),
-            };
-            (record_name(name).to_owned(), quantity)
+            let (name, quantity) = mesos_amount::to_record(name, *amount);
+            (name.to_owned(), quantity)
         };
         self.0.iter().map(entry).collect()
     }
@@ -114,36 +94,11 @@ impl fmt::Display for Amounts {
     }
 }
 
-/// Thousandths of a MiB in the least number of bytes that holds them.
-pub(super) fn mebibytes(thousandths: i64) -> Quantity {
-    let exact = i128::from(thousandths) * MIB;
-    let rounded_up = exact / 1000 + i128::from(exact % 1000 > 0);
-    Quantity::from_bytes(i64::try_from(rounded_up).unwrap_or(i64::MAX))
-}
-
 /// A count of thousandths as it reads best.
 pub(super) fn number(thousandths: i64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "exact for amounts that machines have")]
     let thousandths = thousandths as f64;
     thousandths / 1000.0
-}
-
-fn mesos_name(name: &str) -> &str {
-    match name {
-        "cpu" => "cpus",
-        "memory" => "mem",
-        "gpu" => "gpus",
-        other => other,
-    }
-}
-
-fn record_name(name: &str) -> &str {
-    match name {
-        "cpus" => "cpu",
-        "mem" => "memory",
-        "gpus" => "gpu",
-        other => other,
-    }
 }
 
 /// What a task or an executor asks for, if all of it is valid and can be given. Resources that say

@@ -98,10 +98,7 @@ impl TaskRow {
             held_by_agent: held(AGENT_FINALIZER),
             held_by_scheduler: held(SCHEDULER_FINALIZER),
             kill: task.spec.kill,
-            grace_seconds: match &task.spec.executor {
-                Some(executor) => executor.shutdown_grace_period_seconds,
-                None => task.spec.termination_grace_period_seconds,
-            },
+            grace_seconds: task.spec.grace_seconds(),
             exit_code: container.and_then(|container| container.exit_code),
             signal: container.and_then(|container| container.signal),
             created,

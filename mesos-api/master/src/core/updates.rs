@@ -124,8 +124,8 @@ struct Front<'a> {
 }
 
 impl Delivery {
-    /// Says what to do at `now`, in milliseconds of a clock that nobody can set. `stream` is the number of the scheduler's stream,
-    /// another for each subscription, or `None` while there is none.
+    /// Says what to do at `now`, in milliseconds of a clock that nobody can set. `stream` is the number
+    /// of the scheduler's stream, another for each subscription, or `None` while there is none.
     pub fn step(&mut self, row: &TaskRow, stream: Option<u64>, now: i64) -> Step {
         if !row.held_by_scheduler {
             return Step::default();

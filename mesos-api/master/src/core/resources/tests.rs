@@ -1,3 +1,4 @@
+use meseta_crds::Quantity;
 use meseta_mesos_wire::v1;
 use meseta_mesos_wire::v1::resource::{DiskInfo, ReservationInfo, RevocableInfo, SharedInfo};
 use meseta_mesos_wire::v1::value::{Range, Ranges, Set};
